@@ -1,0 +1,28 @@
+"""The command's entry: `babysit` and `python -m babysit`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; every way out has one of the exit codes of `babysit.report.ExitCode`."""
+    from babysit.cli import app
+    from babysit.errors import BabysitError
+    from babysit.report import ExitCode
+
+    try:
+        app()
+    except BabysitError as error:
+        sys.stderr.write(f"babysit: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("babysit: interrupted\n")
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  # the edge: a crash must not read as "findings", nor as a traceback
+        from babysit.blame import blame
+
+        sys.stderr.write(f"babysit: this is a fault of babysit's own, please report it: {blame(error)}\n")
+        sys.exit(ExitCode.TARGET)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Trees of arrays from any library: counting, cutting, copying and comparing them.
+
+A tree is an array, or a tuple, list or dict of trees. Examples lie along axis 0 of every array.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+
+from babysit.trainer import Array, Tree
+
+
+def leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf with its dotted name, in a stable order."""
+    if isinstance(tree, dict):
+        for key, child in tree.items():
+            yield from leaves(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, tuple | list):
+        for index, child in enumerate(tree):
+            yield from leaves(child, f"{path}.{index}" if path else str(index))
+    else:
+        yield path, tree
+
+
+def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """A tree of the same shape with `function` applied to each leaf (and its fellows in `others`)."""
+    if isinstance(tree, dict):
+        return {key: tree_map(function, child, *(o[key] for o in others)) for key, child in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(tree_map(function, *children) for children in zip(tree, *others, strict=True))
+    return function(tree, *others)
+
+
+def count(tree: Tree) -> int:
+    """The number of examples: the length of axis 0.
+
+    Raises:
+        ValueError: There is no array, or the arrays differ in length.
+    """
+    lengths = {int(leaf.shape[0]) for _, leaf in leaves(tree) if is_array_api_obj(leaf) and leaf.ndim > 0}
+    if len(lengths) != 1:
+        found = " and ".join(map(str, sorted(lengths))) or "no array with an axis of examples"
+        raise ValueError(f"every array of a batch needs the same number of examples along axis 0; found {found}")
+    return lengths.pop()
+
+
+def take(tree: Tree, indices: Sequence[int]) -> Tree:
+    """The examples at `indices`, as copies."""
+
+    def rows(leaf: Any) -> Any:
+        if not is_array_api_obj(leaf) or leaf.ndim == 0:
+            return leaf
+        xp = array_namespace(leaf)
+        return xp.take(leaf, xp.asarray(list(indices), dtype=xp.int64, device=device(leaf)), axis=0)
+
+    return tree_map(rows, tree)
+
+
+def concatenate(trees: Sequence[Tree]) -> Tree:
+    """One tree with all the examples."""
+
+    def join(*parts: Any) -> Any:
+        if not is_array_api_obj(parts[0]) or parts[0].ndim == 0:
+            return parts[0]
+        return array_namespace(*parts).concat(parts, axis=0)
+
+    return tree_map(join, *trees)
+
+
+def zeros_like(tree: Tree) -> Tree:
+    """The tree with every array zeroed."""
+    return tree_map(lambda x: array_namespace(x).zeros_like(x) if is_array_api_obj(x) else x, tree)
+
+
+def duplicate(tree: Tree) -> Tree:
+    """A deep copy that shares no memory."""
+
+    def fresh(leaf: Any) -> Any:
+        return array_namespace(leaf).asarray(leaf, copy=True) if is_array_api_obj(leaf) else copy.deepcopy(leaf)
+
+    return tree_map(fresh, tree)
+
+
+def size_in_bytes(tree: Tree) -> int:
+    """Bytes held by the arrays of the tree; 8 an element where the library doesn't say."""
+    return sum(
+        math.prod(leaf.shape) * int(getattr(leaf.dtype, "itemsize", 8))
+        for _, leaf in leaves(tree)
+        if is_array_api_obj(leaf)
+    )
+
+
+def is_floating(x: Array) -> bool:
+    """Whether the array holds real floating-point numbers."""
+    return bool(array_namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def floating(tree: Tree) -> dict[str, Array]:
+    """The floating-point arrays of a tree by dotted name."""
+    return {name: leaf for name, leaf in leaves(tree) if is_array_api_obj(leaf) and is_floating(leaf)}
+
+
+def all_finite(x: Array) -> bool:
+    """Whether no element is NaN or infinite."""
+    xp = array_namespace(x)
+    return not is_floating(x) or bool(xp.all(xp.isfinite(x)))
+
+
+def total(x: Array) -> int:
+    """How many elements of a boolean array are true."""
+    xp = array_namespace(x)
+    return int(xp.sum(xp.astype(x, xp.int64)))
+
+
+def extremes(x: Array) -> tuple[float, float]:
+    """The smallest and the largest element."""
+    xp = array_namespace(x)
+    return float(xp.min(x)), float(xp.max(x))
+
+
+def tree_finite(tree: Tree) -> bool:
+    """Whether no array of the tree has an element that is NaN or infinite."""
+    return all(all_finite(leaf) for _, leaf in leaves(tree) if is_array_api_obj(leaf))
+
+
+def varies(tree: Tree) -> bool:
+    """Whether any array of the tree differs between examples (axis 0)."""
+    return any(not bool(array_namespace(x).all(x == x[:1])) for _, x in leaves(tree) if is_array_api_obj(x) and x.ndim)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two leaves are equal bit for bit, NaN being equal to itself."""
+    if not is_array_api_obj(a):
+        return bool(a == b) or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    equal = a == b
+    if is_floating(a):
+        equal = equal | ((a != a) & (b != b))
+    return bool(array_namespace(a).all(equal))
+
+
+def differing(a: Tree, b: Tree) -> list[str]:
+    """Names of the leaves that differ between two trees, or are in one alone."""
+    left, right = dict(leaves(a)), dict(leaves(b))
+    names = list(left) + [name for name in right if name not in left]
+    return [n for n in names if n not in left or n not in right or not same(left[n], right[n])]
+
+
+def to_host(x: Array) -> list[Any]:
+    """The array as (nested) Python numbers."""
+    values: list[Any] = to_device(x, "cpu").tolist()
+    return values
+
+
+def norm(x: Array) -> float:
+    """The Euclidean norm over all elements."""
+    xp = array_namespace(x)
+    return math.sqrt(float(xp.sum(xp.astype(x, xp.float64) ** 2)))
+
+
+def dot(x: Array, y: Array) -> float:
+    """The inner product over all elements."""
+    xp = array_namespace(x, y)
+    return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)))

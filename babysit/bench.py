@@ -1,0 +1,134 @@
+"""The bench: a trainer, a pool of batches drawn once, and the state to go back to after each use."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from array_api_compat import is_array_api_obj
+
+from babysit import arrays, seeds
+from babysit.driven import Driven
+from babysit.errors import RestoreError, TargetError
+from babysit.trainer import Batch, State, Trainer
+
+POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
+POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
+Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
+
+
+class Bench:
+    """Holds what checks share, and puts the trainer's state back after each use.
+
+    Args:
+        trainer: The user's trainer.
+        seed: The run's seed.
+
+    Attributes:
+        trainer: The guarded trainer.
+        advance: Called with (done, total) as a check proceeds.
+    """
+
+    def __init__(self, trainer: Trainer, seed: int = 0) -> None:
+        self.trainer = Driven(trainer)
+        self.seed = seed
+        self.advance: Advance = lambda done, total: None  # noqa: ARG005
+        self._generators = seeds.capture()
+        self._origin: State = self.trainer.save()
+        self._learning_rate = self.trainer.learning_rate
+        self._scale = self.trainer.regularization_scale
+        self._pools: dict[str, list[Batch]] = {}
+
+    def restore(self) -> None:
+        """Put the trainer and the global generators back to where the bench found them.
+
+        Raises:
+            RestoreError: The trainer could not take its own state back.
+        """
+        try:
+            self.trainer.load(self._origin)
+            self.trainer.learning_rate = self._learning_rate
+            self.trainer.regularization_scale = self._scale
+        except TargetError as error:
+            raise RestoreError(str(error)) from error
+        finally:
+            seeds.restore(self._generators)
+
+    @contextmanager
+    def borrowed(self, *, learning_rate: float | None = None, scale: float | None = None) -> Iterator[Driven]:
+        """The trainer, from its original state, to do with as one likes; put back at the end.
+
+        Args:
+            learning_rate: In place of the user's.
+            scale: In place of the user's regularization scale; 0.0 switches all regularization off.
+        """
+        try:
+            if learning_rate is not None:
+                self.trainer.learning_rate = learning_rate
+            if scale is not None:
+                self.trainer.regularization_scale = scale
+            yield self.trainer
+        finally:
+            self.restore()
+
+    def pool(self, split: str = "train") -> list[Batch]:
+        """The split's first batches, up to a bounded number of examples; drawn once.
+
+        Raises:
+            TargetError: The training split yields no batch, or batches without examples along axis 0.
+        """
+        if split not in self._pools:
+            try:
+                self._pools[split] = self._draw(split)
+            finally:
+                self.restore()
+        return self._pools[split]
+
+    def _draw(self, split: str) -> list[Batch]:
+        drawn: list[Batch] = []
+        examples = held = 0
+        for batch in self.trainer.batches(split):
+            try:
+                examples += arrays.count(batch)
+            except ValueError as error:
+                raise TargetError(f"batches({split!r}): {error}") from error
+            held += arrays.size_in_bytes(batch)
+            drawn.append(arrays.duplicate(batch))  # a loader may hand out the same memory again
+            if examples >= POOL_EXAMPLES or held >= POOL_BYTES:
+                break
+        if split == "train" and not examples:
+            raise TargetError("batches('train') yielded no batch, so there is nothing to train on")
+        return drawn
+
+    def stream(self) -> Iterator[Batch]:
+        """The pool's training batches, over and over."""
+        return itertools.cycle(self.pool())
+
+    def first_batches(self, examples: int) -> list[Batch]:
+        """Whole training batches of the pool until there are this many examples, or no more.
+
+        Whole ones, so that batch normalization sees the sizes that training sees.
+        """
+        chosen: list[Batch] = []
+        for batch in self.pool():
+            if chosen and sum(map(arrays.count, chosen)) >= examples:
+                break
+            chosen.append(batch)
+        return chosen
+
+    def subset(self, examples: int) -> Batch:
+        """One batch of this many training examples (fewer if the pool is smaller), spread evenly over the pool.
+
+        Spread evenly, since a loader that doesn't shuffle may begin with examples of one class alone.
+        """
+        pool = self.pool()
+        shapes = _shapes(pool[0])
+        everything = arrays.concatenate([batch for batch in pool if _shapes(batch) == shapes])
+        total = arrays.count(everything)
+        wanted = min(examples, total)
+        chosen: Batch = arrays.take(everything, [i * total // wanted for i in range(wanted)])
+        return chosen
+
+
+def _shapes(batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
+    """Shapes past axis 0: batches padded to different lengths can't be joined."""
+    return [(name, tuple(leaf.shape[1:])) for name, leaf in arrays.leaves(batch) if is_array_api_obj(leaf)]

@@ -1,0 +1,48 @@
+"""Which line of the user's own program an exception came from."""
+
+import sysconfig
+import textwrap
+import traceback
+from pathlib import Path
+
+LONGEST = 400  # characters of the error's text; PyTorch's run to pages
+
+_BABYSIT = Path(__file__).parent
+_STANDARD = Path(sysconfig.get_path("stdlib"))
+
+
+def blame(error: BaseException) -> str:
+    """The error in one line with its place: "ValueError: boom (train.py:12 in step)".
+
+    The place is the innermost line of the user's own code; that of an installed package, of babysit or of
+    Python only where nothing of the user's took part.
+    """
+    if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
+        return f"{type(error).__name__}: {error.msg} ({shown(error.filename)}:{error.lineno or 1})"
+    text = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+    return f"{type(error).__name__}{': ' * bool(text)}{text}{_place(error)}"
+
+
+def shown(path: str) -> str:
+    """The path as seen from the working folder, if it is inside."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def _place(error: BaseException) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    if not frames:
+        return ""
+    frame = min(reversed(frames), key=_distance)
+    where = "" if frame.name == "<module>" else f" in {frame.name}"
+    return f" ({shown(frame.filename)}:{frame.lineno}{where})"
+
+
+def _distance(frame: traceback.FrameSummary) -> int:
+    """How far from the user's own code: 0 for it, 1 for installed packages, 2 for babysit, 3 for Python's own."""
+    path = Path(frame.filename)
+    if path.is_relative_to(_BABYSIT):
+        return 2
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return 1
+    return 3 if path.is_relative_to(_STANDARD) else 0

@@ -1,0 +1,174 @@
+"""What a check and a rule are, and how the modules in `babysit.checks` become both.
+
+A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
+
+    ORDER        its place in the lecture (an int)
+    BLOCKED_BY   ids of rules whose error takes its ground away
+    Settings     a frozen dataclass; each field made by `setting`
+    Measurement  a frozen dataclass of plain numbers, curves and names
+    measure      (bench, settings) -> Measurement; drives the trainer, and nothing else does
+    exhibits     (measured, settings) -> what to show of it
+    and its rules, functions (measured, settings) -> findings, each decorated with `rule`.
+
+The module's docstring is the check's page, a rule's docstring the rule's. Such modules import neither
+NumPy nor a framework nor a renderer: `babysit --help` imports them all.
+"""
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from babysit.report import Exhibit, Finding, Severity
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+
+SECTIONS = ("What it finds", "Why it matters", "What to try", "When it is wrong", "References")
+_HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):\s*", re.M)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of fault: a pure function of a check's measurement, with its page.
+
+    Args:
+        id: Names the fault, in kebab case; never the remedy.
+        judge: (measured, settings) -> findings.
+    """
+
+    id: str
+    judge: Callable[[Any, Any], Iterable[Finding]]
+
+    def __call__(self, measured: Any, settings: Any) -> list[Finding]:
+        """The findings of this rule."""
+        return list(self.judge(measured, settings))
+
+    def find(self, severity: Severity, message: str, *, where: str = "", suggestion: str, **evidence: Any) -> Finding:
+        """A finding of this rule."""
+        return Finding(self.id, severity, message, where, evidence, suggestion)
+
+    def error(self, message: str, **fields: Any) -> Finding:
+        """A finding that means: don't train yet."""
+        return self.find(Severity.ERROR, message, **fields)
+
+    def warning(self, message: str, **fields: Any) -> Finding:
+        """A finding that means: look at this."""
+        return self.find(Severity.WARNING, message, **fields)
+
+    def info(self, message: str, **fields: Any) -> Finding:
+        """A finding that explains and asks for nothing."""
+        return self.find(Severity.INFO, message, **fields)
+
+    @property
+    def title(self) -> str:
+        """The fault in one sentence."""
+        return inspect.cleandoc(self.judge.__doc__ or "").partition("\n")[0]
+
+    @property
+    def page(self) -> dict[str, str]:
+        """The sections of the rule's page by heading, each with its lines unwrapped into paragraphs."""
+        parts = _HEADING.split(inspect.cleandoc(self.judge.__doc__ or ""))
+        texts = (re.sub(r"(?<!\n)\n(?!\n)", " ", text).strip() for text in parts[2::2])
+        return dict(zip(parts[1::2], texts, strict=True))
+
+
+def rule(function: Callable[[Any, Any], Iterable[Finding]]) -> Rule:
+    """Make a rule of a function; its id is the function's name in kebab case."""
+    return Rule(function.__name__.replace("_", "-"), function)
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    option: bool = False,
+) -> Any:
+    """A field of a check's settings.
+
+    Args:
+        default: Its value where the user says nothing.
+        doc: Meaning, unit and source of the default.
+        above: Values must be greater than this.
+        least: Values must be at least this.
+        most: Values must be at most this.
+        option: Whether the check's command has an option of this name.
+    """
+    limits = {"above": above, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata={"doc": doc, "option": option, **limits})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One subcommand: measures, then judges.
+
+    Args:
+        name: The subcommand.
+        page: The check's own page, its module's docstring; the first line is its summary.
+        order: Its place in the lecture.
+        blocked_by: Ids of rules whose error takes the ground of this check away.
+        settings: The class of its settings.
+        measurement: The class of its measurement.
+        measure: (bench, settings) -> measurement.
+        exhibits: (measured, settings) -> what to show.
+        rules: Its rules by id, in the order in which they are judged.
+    """
+
+    name: str
+    page: str
+    order: int
+    blocked_by: tuple[str, ...]
+    settings: type[Any]
+    measurement: type[Any]
+    measure: Callable[["Bench", Any], Any]
+    exhibits: Callable[[Any, Any], Iterable[Exhibit]]
+    rules: Mapping[str, Rule]
+
+    @property
+    def summary(self) -> str:
+        """The check in one line."""
+        return self.page.partition("\n")[0]
+
+    def judge(self, measured: Any, settings: Any) -> list[Finding]:
+        """Every finding of every rule, in the order of the rules."""
+        return [finding for judged in self.rules.values() for finding in judged(measured, settings)]
+
+
+def check_of(module: Any) -> Check:
+    """The check that a module of `babysit.checks` describes."""
+    rules = {value.id: value for value in vars(module).values() if isinstance(value, Rule)}
+    return Check(
+        name=module.__name__.rpartition(".")[2].replace("_", "-"),
+        page=inspect.cleandoc(module.__doc__),
+        order=module.ORDER,
+        blocked_by=module.BLOCKED_BY,
+        settings=module.Settings,
+        measurement=module.Measurement,
+        measure=module.measure,
+        exhibits=module.exhibits,
+        rules=rules,
+    )
+
+
+@functools.cache
+def find_checks() -> Mapping[str, Check]:
+    """Every check by name, in the lecture's order."""
+    import babysit.checks as package
+
+    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
+    found = [check_of(importlib.import_module(f"{package.__name__}.{name}")) for name in names]
+    return {check.name: check for check in sorted(found, key=lambda check: check.order)}
+
+
+@functools.cache
+def find_rules() -> Mapping[str, tuple[Check, Rule]]:
+    """Every rule by id, with the check it belongs to."""
+    return {id: (check, rule) for check in find_checks().values() for id, rule in check.rules.items()}

@@ -1,0 +1,420 @@
+"""Do the activations let signal and gradient through?
+
+Unit by unit over many examples, at initialization and again after some steps at the user's learning rate: dead
+rectifiers, saturated sigmoids and tanhs, units that say the same for every example (CS231n, lecture 6, "activation
+functions"). Both times are looked at, so that a unit dead at birth and one killed by the learning rate are told apart.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babysit.check import rule, setting
+from babysit.errors import Skip
+from babysit.report import Exhibit, Fact, Finding, Table
+from babysit.statistics import LayerSummary
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.driven import Driven
+    from babysit.statistics import UnitStatistics
+    from babysit.trainer import Batch, Record
+
+ORDER = 30
+BLOCKED_BY = ("state-not-restored",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `check-activations`."""
+
+    examples: int = setting(512, "training examples traced, at each of the two times", least=2, option=True)
+    steps: int = setting(50, "updates at the user's learning rate between the two times", least=1, option=True)
+    some_dead: float = setting(
+        0.2,
+        "share of a layer's units, dead, that earns a warning; 10 to 20 % dead units are common in networks that learn "
+        "(CS231n, lecture 6)",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    many_dead: float = setting(
+        0.4, "share of a layer's units, dead, that is an error (CS231n notes 1: 'as much as 40 % of your network')",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    some_saturated: float = setting(
+        0.25, "share of a layer's outputs, saturated, that earns a warning at initialization: 5 times that of tanh on "
+        "unit Gaussian input, 2 x (1 - Phi(2.18)) = 3 %, with a spread of 2 instead of 1",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    many_saturated: float = setting(
+        0.5, "share of a layer's outputs, saturated, that is an error: most examples pass no gradient",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    constant: float = setting(0.9, "share of a layer's units, constant or of one piece, that is an error",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    common: float = setting(
+        0.9, "share of a layer's power common to all examples, from where gradients on the next weights have one sign",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    idle: float = setting(0.5, "share of a maxout layer's units with a piece that never wins, from where it is named",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    slope: float = setting(0.05, "distance from 1 under which a PReLU's slope makes it linear", above=0.0, most=1.0)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Every nonlinearity at two times.
+
+    Args:
+        examples: Examples traced.
+        steps: Updates between the two times.
+        learning_rate: The user's learning rate.
+        at_start: Nonlinearities at initialization, in the order of the forward pass.
+        after: The same after the steps.
+        killed: For each layer, units dead after the steps that were alive at the start.
+        fed: What linear layers are fed at initialization, by the layer's name.
+        output: Name of the nonlinearity whose output the scores are; empty if there is none.
+    """
+
+    examples: int
+    steps: int
+    learning_rate: float
+    at_start: tuple[LayerSummary, ...]
+    after: tuple[LayerSummary, ...]
+    killed: tuple[int, ...]
+    fed: tuple[LayerSummary, ...]
+    output: str
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Trace, step, and trace the same examples again."""
+    from babysit import arrays, scores
+
+    batches = bench.first_batches(settings.examples)
+    with bench.borrowed() as trainer:
+        output = scores.last_layer(trainer, batches[0])
+    with bench.borrowed() as trainer:
+        start, fed = _trace(trainer, batches)
+        steps = _train(bench, trainer, settings.steps)
+        after, _ = _trace(trainer, batches)
+    return Measurement(
+        examples=sum(arrays.count(batch) for batch in batches),
+        steps=steps,
+        learning_rate=bench.trainer.learning_rate,
+        at_start=tuple(layer.summary() for layer in start.values()),
+        after=tuple(layer.summary() for layer in after.values()),
+        killed=tuple(arrays.total(after[name].dead() & ~layer.dead()) for name, layer in start.items()),
+        fed=tuple(layer.summary() for layer in fed.values()),
+        output=output[1] if output else "",
+    )
+
+
+def _train(bench: "Bench", trainer: "Driven", steps: int) -> int:
+    """Step at the user's learning rate until the loss is no longer finite; the steps made."""
+    for done, batch in zip(range(1, steps + 1), bench.stream(), strict=False):
+        if not math.isfinite(trainer.step(batch).loss):
+            return done
+        bench.advance(done, steps)
+    return steps
+
+
+def _trace(
+    trainer: "Driven", batches: list["Batch"]
+) -> tuple[dict[str, "UnitStatistics"], dict[str, "UnitStatistics"]]:
+    """Statistics of each nonlinearity's outputs, and of what each linear layer is fed.
+
+    Raises:
+        Skip: The trainer has no trace, or no nonlinearity was seen.
+    """
+    from babysit.statistics import UnitStatistics
+
+    outputs: dict[str, UnitStatistics] = {}
+    fed: dict[str, UnitStatistics] = {}
+
+    def visit(record: "Record") -> None:
+        if record.phase != "forward" or record.kind in ("norm", "softmax"):
+            return
+        if record.kind == "linear":
+            fed.setdefault(record.name, UnitStatistics(record.name, "linear")).update_values(
+                record.inputs, record.unit_axis
+            )
+        else:
+            outputs.setdefault(record.name, UnitStatistics(record.name, record.kind)).update(record)
+
+    for batch in batches:
+        trainer.trace(batch, visit)
+    if not outputs:
+        raise Skip("no nonlinearity was seen in the forward pass: there is nothing that could die or saturate")
+    return outputs, fed
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """The layers, at both times."""
+    yield Fact("examples traced", f"{measured.examples}, before and after {measured.steps} steps")
+    rows = []
+    for start, after, killed in zip(measured.at_start, measured.after, measured.killed, strict=True):
+        bounded = start.kind in ("tanh", "sigmoid")
+        rows.append(
+            (
+                start.name,
+                start.kind,
+                str(start.units),
+                f"{start.mean:.3g} ± {start.spread:.3g}",
+                str(start.dead) if start.kind == "relu" else "-",
+                str(killed) if start.kind == "relu" else "-",
+                f"{start.saturated:.0%} -> {after.saturated:.0%}" if bounded else "-",
+                str(start.constant),
+            )
+        )
+    columns = ("layer", "kind", "units", "output", "dead", "killed", "saturated", "constant")
+    yield Table("nonlinearities", columns, tuple(rows))
+
+
+def _worst(layers: Iterable[tuple[LayerSummary, float]]) -> tuple[LayerSummary, float] | None:
+    """The layer with the largest share; None if there is no layer."""
+    return max(layers, key=lambda pair: pair[1], default=None)
+
+
+def _others(shares: Iterable[tuple[LayerSummary, float]], limit: float, worst: LayerSummary) -> str:
+    names = [layer.name for layer, share in shares if share >= limit and layer is not worst]
+    return f" So in {', '.join(names)}." if names else ""
+
+
+def _still(measured: Measurement, count: Callable[[LayerSummary], int]) -> list[tuple[LayerSummary, float]]:
+    """Layers with the share of their units that are so at the start and are no fewer after the steps."""
+    pairs = zip(measured.at_start, measured.after, strict=True)
+    return [(start, min(count(start), count(after)) / start.units) for start, after in pairs]
+
+
+@rule
+def dead_relu(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Rectified units are dead from the start.
+
+    What it finds: units of a ReLU layer that are zero for every example at initialization, and still after some steps.
+    It counts units over many examples, not zeros: half of a healthy layer's outputs are zero.
+
+    Why it matters: a unit that is off for all of the data has no gradient and never changes: it "will never activate,
+    never update" (the lecture's dead ReLU). A layer of them cuts off everything below.
+
+    What to try: biases of zero or slightly positive (0.01), He's initialization, and inputs with zero mean.
+
+    When it is wrong: where the examples traced leave out the data that a unit is for; raise `examples`.
+
+    References: CS231n, lecture 6, ReLU; course notes "neural networks 1".
+    """
+    shares = _still(measured, lambda layer: layer.dead)
+    worst = _worst(shares)
+    if worst is None or worst[1] < settings.some_dead:
+        return
+    layer, share = worst
+    find = dead_relu.error if share >= settings.many_dead else dead_relu.warning
+    yield find(
+        f"{layer.dead} of {layer.units} units of {layer.name} are zero for each of {layer.examples} examples at "
+        f"initialization, and {share:.0%} still are after {measured.steps} steps."
+        f"{_others(shares, settings.some_dead, layer)}",
+        where=layer.name,
+        suggestion="Start from zero biases, He's initialization and inputs of zero mean.",
+        dead=layer.dead,
+        units=layer.units,
+        share=share,
+    )
+
+
+@rule
+def killed_by_learning_rate(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Rectified units die in the first steps.
+
+    What it finds: units of a ReLU layer that were alive at initialization and are zero for every example after some
+    steps at the user's learning rate.
+
+    Why it matters: one update that is too long throws a unit's weights to where no example activates it, and there no
+    gradient brings it back. With the learning rate too high, "as much as 40 % of your network can be dead".
+
+    What to try: a lower learning rate (`babysit lr-scan` names one), scaled inputs, or a leaky ReLU.
+
+    When it is wrong: where the examples traced leave out the data that a unit is for; raise `examples`.
+
+    References: CS231n, lecture 6 and course notes "neural networks 1", ReLU.
+    """
+    shares = [(layer, killed / layer.units) for layer, killed in zip(measured.at_start, measured.killed, strict=True)]
+    relus = [(layer, share) for layer, share in shares if layer.kind == "relu"]
+    worst = _worst(relus)
+    if worst is None or worst[1] < settings.some_dead:
+        return
+    layer, share = worst
+    find = killed_by_learning_rate.error if share >= settings.many_dead else killed_by_learning_rate.warning
+    yield find(
+        f"{round(share * layer.units)} of {layer.units} units of {layer.name}, alive at initialization, are dead "
+        f"after {measured.steps} steps at learning rate {measured.learning_rate:.3g}."
+        f"{_others(relus, settings.some_dead, layer)}",
+        where=layer.name,
+        suggestion="Lower the learning rate; `babysit lr-scan` names one.",
+        killed=round(share * layer.units),
+        units=layer.units,
+        learning_rate=measured.learning_rate,
+    )
+
+
+@rule
+def saturated_activation(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Bounded activations stand at their limits.
+
+    What it finds: a tanh or sigmoid layer whose outputs lie so near their limits, for a large share of units and
+    examples, that less than a twentieth of the gradient gets through. A sigmoid that gives the network's scores is left
+    out: it may be sure.
+
+    Why it matters: "saturated neurons kill the gradients": what arrives from above is multiplied by almost zero, and
+    everything below stops learning.
+
+    What to try: smaller initial weights (Xavier), inputs of unit variance, a lower learning rate if it happens on
+    the way, or another activation.
+
+    When it is wrong: gates that are meant to be open or shut.
+
+    References: CS231n, lecture 6, sigmoid and tanh; its ten-layer tanh network with weights of 1.0.
+    """
+    start = [(layer, layer.saturated) for layer in measured.at_start if layer.name != measured.output]
+    after = [(layer, layer.saturated) for layer in measured.after if layer.name != measured.output]
+    worst, later = _worst(start), _worst(after)
+    if worst is None or later is None:
+        return
+    layer, share = worst
+    if share >= settings.some_saturated:
+        find = saturated_activation.error if share >= settings.many_saturated else saturated_activation.warning
+        yield find(
+            f"{share:.0%} of the outputs of {layer.name} ({layer.kind}) are saturated at initialization; "
+            f"{layer.gradient_through:.0%} of the gradient gets through."
+            f"{_others(start, settings.some_saturated, layer)}",
+            where=layer.name,
+            suggestion="Use smaller initial weights (Xavier) and inputs of zero mean and unit variance.",
+            share=share,
+            gradient_through=layer.gradient_through,
+        )
+    elif later[1] >= settings.many_saturated:
+        layer, share = later
+        yield saturated_activation.warning(
+            f"{share:.0%} of the outputs of {layer.name} ({layer.kind}) are saturated after {measured.steps} steps at "
+            f"learning rate {measured.learning_rate:.3g}, few were at the start; {layer.gradient_through:.0%} of the "
+            "gradient gets through.",
+            where=layer.name,
+            suggestion="Lower the learning rate; `babysit lr-scan` names one.",
+            share=share,
+            gradient_through=layer.gradient_through,
+        )
+
+
+@rule
+def constant_activation(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """A layer says the same for every example.
+
+    What it finds: a layer of which nearly all living units vary by less than a thousandth of their size from example
+    to example, at the start and after some steps.
+
+    Why it matters: what does not vary carries no information: the layers above can only learn a constant. It comes
+    from inputs that are all alike, from a signal that died on its way through the layers, or from weights of zero.
+
+    What to try: look at the inputs; initialize for the nonlinearity (Xavier for tanh, He for ReLU); fewer sigmoids.
+
+    When it is wrong: units that wait for rare inputs which the examples traced don't hold; raise `examples`.
+
+    References: CS231n, lecture 6, "all activations become zero".
+    """
+    shares = _still(measured, lambda layer: layer.constant)
+    worst = _worst(shares)
+    if worst is not None and worst[1] >= settings.constant:
+        layer, share = worst
+        yield constant_activation.error(
+            f"{share:.0%} of the {layer.units} units of {layer.name} give the same output for each of {layer.examples} "
+            f"examples.{_others(shares, settings.constant, layer)}",
+            where=next(summary.name for summary, each in shares if each >= settings.constant),
+            suggestion="Look at the inputs first, then initialize the layers for their nonlinearity.",
+            share=share,
+            units=layer.units,
+        )
+
+
+@rule
+def same_sign_gradient(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The gradients on a layer's weights all have the same sign.
+
+    What it finds: a linear layer that is fed values whose mean outweighs what varies from example to example, with
+    the same sign in all units: raw positive data, or the outputs of sigmoids.
+
+    Why it matters: the gradient on a unit's weights is the unit's error times its inputs. If these are all positive
+    and nearly the same for every example, all weights of a unit rise or fall together, and must zig-zag towards
+    where some should rise and others fall: "this is also why you want zero-mean data".
+
+    What to try: subtract the mean from the data; tanh, ReLU or a normalization instead of sigmoids.
+
+    When it is wrong: a network with normalization inside may be fed such values and correct it itself.
+
+    References: CS231n, lecture 6, sigmoid: "sigmoid outputs are not zero-centered".
+    """
+    shares = [(layer, layer.common) for layer in measured.fed if layer.one_sign and layer.units > 1]
+    worst = _worst(shares)
+    if worst is not None and worst[1] >= settings.common:
+        layer, share = worst
+        yield same_sign_gradient.warning(
+            f"{share:.0%} of the power of what {layer.name} is fed is the same for every example, with one sign in all "
+            f"{layer.units} values: the gradients on a unit's weights share their sign."
+            f"{_others(shares, settings.common, layer)}",
+            where=layer.name,
+            suggestion="Subtract the mean from the data; prefer tanh or ReLU to sigmoids between layers.",
+            share=share,
+        )
+
+
+@rule
+def idle_maxout_piece(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Pieces of maxout units never win.
+
+    What it finds: a maxout layer in which at least half of the units have a piece that is not the largest for any
+    example, at the start and after some steps.
+
+    Why it matters: a piece that never wins gets no gradient: its weights are paid for and never used, and a unit
+    with one piece left is linear.
+
+    What to try: the same initialization for all pieces, with biases of zero; a lower learning rate.
+
+    When it is wrong: many pieces and few examples; raise `examples`.
+
+    References: CS231n, lecture 6, maxout; Goodfellow et al., "Maxout Networks" (2013).
+    """
+    worst = _worst(_still(measured, lambda layer: layer.idle_pieces))
+    if worst is not None and worst[1] >= settings.idle:
+        layer, share = worst
+        find = idle_maxout_piece.error if share >= settings.constant else idle_maxout_piece.warning
+        yield find(
+            f"{share:.0%} of the {layer.units} units of {layer.name} have a piece that never wins on "
+            f"{layer.examples} examples.",
+            where=layer.name,
+            suggestion="Initialize all pieces alike, with biases of zero.",
+            share=share,
+        )
+
+
+@rule
+def collapsed_slope(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """A PReLU has become linear.
+
+    What it finds: a learned slope below zero that is 1, within a twentieth, at the start or after some steps.
+
+    Why it matters: with a slope of 1 a parametric ReLU is the identity, and the layers around it are one linear layer.
+
+    What to try: start the slope at 0.25, as its authors do, and leave it out of weight decay.
+
+    When it is wrong: never harmful in a single unit; it is measured over a layer.
+
+    References: He et al., "Delving Deep into Rectifiers" (2015); CS231n, lecture 6, PReLU.
+    """
+    for layer in (*measured.after, *measured.at_start):
+        if layer.kind == "prelu" and abs(layer.slope - 1) < settings.slope:
+            yield collapsed_slope.error(
+                f"the slope of {layer.name} below zero is {layer.slope:.3f}: it is linear.",
+                where=layer.name,
+                suggestion="Start the slope at 0.25.",
+                slope=layer.slope,
+            )
+            return

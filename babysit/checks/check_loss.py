@@ -1,0 +1,473 @@
+"""Is the first loss the chance loss?
+
+Before any learning, with regularization off, a network knows nothing, and the loss of knowing nothing can be
+computed: ln C for a softmax over C classes. Another number means that something between the data and the loss
+is not what you think (CS231n, lecture 6, "babysitting the learning process", step 1).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babysit.check import rule, setting
+from babysit.report import Exhibit, Fact, Finding
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.driven import Driven
+    from babysit.trainer import Batch
+
+ORDER = 50
+BLOCKED_BY = ("state-not-restored",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `check-loss`."""
+
+    examples: int = setting(
+        512, "training examples evaluated; more only where one batch is larger", least=2, option=True
+    )
+    sigmas: float = setting(
+        3.0, "standard errors of the mean loss that count as sampling noise; 3 leave 1 false alarm in 370", above=0.0
+    )
+    large_spread: float = setting(
+        2.0,
+        "spread of the scores that earns a warning; He's initialization on standardized inputs gives a variance of 2, "
+        "this is twice that variance",
+        above=0.0,
+    )
+    huge_spread: float = setting(
+        4.5, "spread of the scores that is an error: ten times the variance of He's initialization", above=0.0
+    )
+    steps: int = setting(
+        20,
+        "updates before a loss that ignores its inputs is called so; a head that starts at zero ignores them at first",
+    )
+    resolution: float = setting(
+        1e-6, "relative change of a loss that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
+    )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The first loss, and what surrounds it. Losses are without regularization.
+
+    Args:
+        task: Name of the task.
+        metric: Name of its metric.
+        examples: Examples behind the losses.
+        training_loss: Mean loss in training mode.
+        evaluation_loss: Mean loss in evaluation mode.
+        standard_error: Of the training-mode loss, from the differences between batches.
+        not_finite: Batches whose loss is not finite, of those evaluated.
+        batches: Batches evaluated.
+        finite_inputs: Whether all inputs are finite.
+        finite_scores: Whether all scores are finite.
+        chance: The legal first losses by reason.
+        spread: Spread of the scores: of the logits about their mean, or of predictions in units of the targets' RMS.
+        excess: What scores of this spread add to the chance loss when they know nothing.
+        luck: What the scores' accidental agreement with the targets is worth, in loss; NaN where it can't be told.
+        score: The metric before any learning; NaN where there is none.
+        best_constant_score: The metric of the best constant prediction; NaN where there is none.
+        reference_loss: The task's standard loss of these scores; NaN where there is none.
+        probability_loss: The standard loss if the scores were probabilities; NaN where there is none.
+        probabilities: Whether every row of scores is a probability distribution, or comes out of a sigmoid.
+        whole_loss: Loss of one batch in evaluation mode.
+        half_losses: Losses of its two halves.
+        permuted_loss: Loss with the inputs moved against the targets.
+        zeroed_loss: Loss with the inputs set to zero.
+        paired_loss: Loss of the same examples as they are.
+        steps: Updates made before these three; 0 where the loss depends on the inputs from the start.
+        inputs_vary: Whether any input differs between examples.
+        task_problem: What speaks against the stated task; empty if nothing does.
+    """
+
+    task: str
+    metric: str
+    examples: int
+    training_loss: float
+    evaluation_loss: float
+    standard_error: float
+    not_finite: int
+    batches: int
+    finite_inputs: bool
+    finite_scores: bool
+    chance: Mapping[str, float]
+    spread: float
+    excess: float
+    luck: float
+    score: float
+    best_constant_score: float
+    reference_loss: float
+    probability_loss: float
+    probabilities: bool
+    whole_loss: float
+    half_losses: tuple[float, float]
+    permuted_loss: float
+    zeroed_loss: float
+    paired_loss: float
+    steps: int
+    inputs_vary: bool
+    task_problem: str
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Evaluate in both modes, cut a batch in halves, and break the tie between inputs and targets."""
+    from babysit import arrays, scores
+
+    batches = bench.first_batches(settings.examples)
+    with bench.borrowed(scale=0.0) as trainer:
+        outputs = [trainer.evaluate(batch, training=True) for batch in batches]
+        evaluated = [trainer.evaluate(batch).loss for batch in batches]
+        seen = scores.look(trainer.task, [o.scores for o in outputs], [targets for _, targets in batches])
+        whole, halves = _halves(trainer, batches[0])
+    sizes = [arrays.count(batch) for batch in batches]
+    losses = [o.loss for o in outputs]
+    paired, permuted, zeroed, steps = _without_pairs(bench, settings)
+    error = _standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
+    return Measurement(
+        task=seen.task.name,
+        metric=seen.task.metric,
+        examples=sum(sizes),
+        training_loss=_mean(losses, sizes),
+        evaluation_loss=_mean(evaluated, sizes),
+        standard_error=error,
+        not_finite=sum(not math.isfinite(loss) for loss in losses),
+        batches=len(losses),
+        finite_inputs=all(arrays.tree_finite(inputs) for inputs, _ in batches),
+        finite_scores=all(o.scores is None or arrays.all_finite(o.scores) for o in outputs),
+        chance=seen.chance,
+        spread=seen.spread,
+        excess=seen.excess,
+        luck=seen.luck,
+        score=seen.score,
+        best_constant_score=seen.best_constant_score,
+        reference_loss=seen.reference_loss,
+        probability_loss=seen.probability_loss,
+        probabilities=seen.distributions or _ends_in_sigmoid(bench, batches[0]),
+        whole_loss=whole,
+        half_losses=halves,
+        permuted_loss=permuted,
+        zeroed_loss=zeroed,
+        paired_loss=paired,
+        steps=steps,
+        inputs_vary=any(arrays.varies(inputs) for inputs, _ in batches),
+        task_problem=seen.problem,
+    )
+
+
+def _mean(losses: list[float], sizes: list[int]) -> float:
+    return sum(loss * n for loss, n in zip(losses, sizes, strict=True)) / sum(sizes)
+
+
+def _standard_error(losses: list[float], sizes: list[int]) -> float:
+    """Of the mean over all examples; a batch's mean scatters with one over the root of its size."""
+    mean = _mean(losses, sizes)
+    scatter = sum(n * (loss - mean) ** 2 for loss, n in zip(losses, sizes, strict=True)) / (len(losses) - 1)
+    return math.sqrt(scatter / sum(sizes))
+
+
+def _halves(trainer: "Driven", batch: "Batch") -> tuple[float, tuple[float, float]]:
+    from babysit import arrays
+
+    n = arrays.count(batch)
+    if n < 2:
+        return trainer.evaluate(batch).loss, (math.nan, math.nan)
+    even = n - n % 2
+    parts = [arrays.take(batch, range(even // 2)), arrays.take(batch, range(even // 2, even))]
+    first, second = (trainer.evaluate(part).loss for part in parts)
+    return trainer.evaluate(arrays.take(batch, range(even))).loss, (first, second)
+
+
+def _without_pairs(bench: "Bench", settings: Settings) -> tuple[float, float, float, int]:
+    """Losses with pairs, with inputs moved against targets, with inputs zeroed; after steps if there is no change."""
+    from babysit import arrays
+
+    batch = bench.subset(min(settings.examples, 256))
+    n = arrays.count(batch)
+    moved = arrays.take(batch[0], [(i + n // 2) % n for i in range(n)])
+
+    def losses(trainer: "Driven") -> tuple[float, float, float]:
+        variants = (batch, (moved, batch[1]), (arrays.zeros_like(batch[0]), batch[1]))
+        paired, permuted, zeroed = (trainer.evaluate(variant).loss for variant in variants)
+        return paired, permuted, zeroed
+
+    with bench.borrowed(scale=0.0) as trainer:
+        start = losses(trainer)
+        if not _ignored(*start, settings.resolution):
+            return *start, 0
+        for done, some in zip(range(settings.steps), bench.stream(), strict=False):
+            trainer.step(some)
+            bench.advance(done, settings.steps)
+        return *losses(trainer), settings.steps
+
+
+def _ignored(paired: float, permuted: float, zeroed: float, resolution: float) -> bool:
+    if not math.isfinite(paired):
+        return False
+    limit = resolution * abs(paired)
+    return abs(permuted - paired) <= limit and abs(zeroed - paired) <= limit
+
+
+def _ends_in_sigmoid(bench: "Bench", batch: "Batch") -> bool:
+    """Whether the scores are what a sigmoid gave, as far as a trace can tell."""
+    from babysit import scores
+    from babysit.errors import Skip
+
+    try:
+        with bench.borrowed() as trainer:
+            return scores.last_layer(trainer, batch)[:1] == ("sigmoid",)
+    except Skip:
+        return False
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """The first loss beside what it should be."""
+    noise = settings.sigmas * measured.standard_error
+    yield Fact(
+        "first loss, training mode", f"{measured.training_loss:.4g} ± {noise:.2g} ({measured.examples} examples)"
+    )
+    yield Fact("first loss, evaluation mode", f"{measured.evaluation_loss:.4g}")
+    for reason, value in measured.chance.items():
+        yield Fact(f"chance: {reason}", f"{value:.4g}")
+    if math.isfinite(measured.excess):
+        yield Fact("spread of the scores", f"{measured.spread:.3g}, which may add {measured.excess:.3g}")
+    if math.isfinite(measured.score):
+        yield Fact(f"{measured.metric} before learning", f"{measured.score:.3g}")
+
+
+@rule
+def non_finite_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The first loss is not a finite number.
+
+    What it finds: NaN or infinity in the loss of at least one batch before any learning.
+
+    Why it matters: from the first such batch on, every weight it touches becomes NaN, and nothing that training
+    prints afterwards means anything.
+
+    What to try: look at the inputs first (a missing value read as NaN), then at the scores, then at the loss: a
+    logarithm of 0 or of a negative number (cross-entropy written for probabilities but given raw scores), a
+    division by a zero spread, an exponential without the maximum subtracted.
+
+    When it is wrong: never; a NaN is not small.
+
+    References: CS231n, course notes "linear classification", practical issues: numeric stability of the softmax.
+    """
+    losses = (measured.training_loss, measured.evaluation_loss)
+    if measured.not_finite or not all(map(math.isfinite, losses)):
+        if not measured.finite_inputs:
+            place, first = (
+                "The inputs are not finite",
+                "Look for missing values in the inputs (NaN), and fill or drop them.",
+            )
+        elif not measured.finite_scores:
+            place = "The inputs are finite, the scores are not"
+            first = "Follow the forward pass to the first layer that gives NaN or infinity."
+        else:
+            place = "Inputs and scores are finite, so the loss itself makes it"
+            first = "Look for a logarithm of 0 or of raw scores, and for an exponential without the maximum subtracted."
+        yield non_finite_loss.error(
+            f"the loss is not finite on {measured.not_finite} of {measured.batches} batches in training mode "
+            f"({measured.evaluation_loss:g} in evaluation mode). {place}.",
+            suggestion=first,
+            batches_not_finite=measured.not_finite,
+            batches=measured.batches,
+        )
+
+
+@rule
+def task_mismatch(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Scores or targets don't fit the stated task.
+
+    What it finds: labels outside the classes, another number of scores than classes, targets that are no labels,
+    or not one prediction for each target.
+
+    Why it matters: an index out of range may read another row's memory or be clipped; a class without a score can
+    never be predicted. The loss still looks like a loss.
+
+    What to try: compare the size of the last layer with the number of classes, and labels with 0 to C - 1.
+
+    When it is wrong: if the task given to babysit is not the program's own: name the right one.
+
+    References: CS231n, course notes "linear classification", softmax classifier.
+    """
+    if measured.task_problem:
+        yield task_mismatch.error(
+            f"{measured.task_problem[0].upper()}{measured.task_problem[1:]}.",
+            suggestion="Compare the last layer's size and the labels' range with the task's classes.",
+            task=measured.task,
+        )
+
+
+@rule
+def normalized_scores(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The loss takes logits, but the scores are probabilities already.
+
+    What it finds: every row of scores is a probability distribution (or the output of a sigmoid), and the program's
+    loss is the one that applies softmax (or sigmoid) once more.
+
+    Why it matters: the first loss looks right, but the scores can no longer differ by more than 1, so the loss has
+    a floor (1.46 for ten classes, ln(1 + 9/e)) and the gradients are small: training crawls and stops early.
+
+    What to try: hand the raw scores to the loss, and apply softmax only where you need probabilities.
+
+    When it is wrong: it compares the loss with both readings of the scores, so a loss that takes probabilities
+    (-ln p) is not blamed. A custom loss that is neither may be.
+
+    References: StackOverflow 50485506; PyTorch's CrossEntropyLoss, "the input is expected to contain logits".
+    """
+    to_logits = abs(measured.training_loss - measured.reference_loss)
+    to_probabilities = abs(measured.training_loss - measured.probability_loss)
+    if measured.probabilities and to_logits < to_probabilities:
+        yield normalized_scores.error(
+            f"the scores are probabilities already, and the loss ({measured.training_loss:.4g}) treats them as logits: "
+            f"read as probabilities they would give {measured.probability_loss:.4g}.",
+            suggestion="Remove the softmax (or sigmoid) from the network's end; the loss applies it itself.",
+            loss=measured.training_loss,
+            loss_as_logits=measured.reference_loss,
+            loss_as_probabilities=measured.probability_loss,
+        )
+
+
+@rule
+def summed_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The loss is a sum over the examples, not a mean.
+
+    What it finds: the losses of the two halves of a batch add up to the loss of the whole.
+
+    Why it matters: gradients then grow with the batch size, so the learning rate that works depends on it, the last,
+    smaller batch counts less, and the regularization is weaker than it says.
+
+    What to try: divide loss and gradient by the number of examples.
+
+    When it is wrong: some programs sum on purpose, with a learning rate to match; where the other checks find such
+    a program able to learn, this is a warning only.
+
+    References: CS231n, course notes "linear classification": the full loss is an average over the examples.
+    """
+    total, whole = sum(measured.half_losses), measured.whole_loss
+    if math.isfinite(total) and abs(whole) > 1e-12 and abs(total - whole) < 0.05 * abs(whole):
+        yield summed_loss.error(
+            f"half a batch has the losses {measured.half_losses[0]:.4g} and {measured.half_losses[1]:.4g}, the whole "
+            f"batch {whole:.4g}: their sum, not their mean.",
+            suggestion="Divide the loss and its gradient by the number of examples.",
+            halves=list(measured.half_losses),
+            whole=whole,
+        )
+
+
+@rule
+def inputs_ignored(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The loss does not depend on the inputs.
+
+    What it finds: moving the inputs against the targets, or setting them to zero, leaves the loss as it is, at the
+    start and after some training steps.
+
+    Why it matters: whatever the network learns, it isn't about the data: at best it learns how often each class
+    occurs. The usual causes: inputs that are all the same (an integer division), weights of zero, a signal that
+    dies on its way through the layers, dead units throughout a layer, a last layer that normalizes it away.
+
+    What to try: `babysit check-activations` shows where the signal ends; look at a batch of inputs, too.
+
+    When it is wrong: a change under one part in a million counts as none; a network with a head that starts at zero
+    and a tiny learning rate may need more `steps`.
+
+    References: A. Karpathy, "A Recipe for Training Neural Networks": input-independent baseline.
+    """
+    three = (measured.paired_loss, measured.permuted_loss, measured.zeroed_loss)
+    if _ignored(*three, settings.resolution):
+        cause = "" if measured.inputs_vary else " The inputs are the same for every example."
+        yield inputs_ignored.error(
+            f"after {measured.steps} steps the loss is {measured.paired_loss:.6g} with the inputs as they are, moved "
+            f"against the targets, or all zero.{cause}",
+            suggestion="Look at a batch of inputs." if cause else "Find the layer after which nothing varies any more.",
+            loss=measured.paired_loss,
+            steps=measured.steps,
+        )
+
+
+@rule
+def confident_at_init(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The network is sure of itself before it has learned anything.
+
+    What it finds: scores so far apart at the start that the loss lies well above the chance loss for that reason.
+
+    Why it matters: scores should be about equal at first ("diffuse"). Large ones come from weights that are too
+    large, or inputs that were never scaled; the first updates are then spent on undoing them, with huge gradients.
+
+    What to try: scale the inputs to zero mean and unit variance; initialize with He (ReLU) or Xavier (tanh); make
+    the last layer's weights smaller.
+
+    When it is wrong: a pretrained network may be confident, and right: then its loss is low and this rule is silent.
+
+    References: CS231n, lecture 6, weight initialization; random logits of spread s add s^2/2 (1 - 1/C) at most.
+    """
+    chance = max(measured.chance.values(), default=math.nan)
+    excess = measured.training_loss - chance
+    noise = settings.sigmas * measured.standard_error
+    if not math.isfinite(measured.spread) or not excess > noise or measured.spread <= settings.large_spread:
+        return
+    find = confident_at_init.error if measured.spread > settings.huge_spread else confident_at_init.warning
+    yield find(
+        f"the first loss is {measured.training_loss:.4g}, chance is {chance:.4g}: the scores already have a spread of "
+        f"{measured.spread:.3g} (He's initialization on standardized inputs gives 1.4).",
+        suggestion="Standardize the inputs, and use smaller initial weights (He for ReLU, Xavier for tanh).",
+        loss=measured.training_loss,
+        chance=chance,
+        spread=measured.spread,
+    )
+
+
+@rule
+def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The first loss is not what knowing nothing gives.
+
+    What it finds: a loss above the chance loss by more than the spread of the scores and sampling explain, or below
+    every legal first loss although nothing was learned.
+
+    Why it matters: the lecture's first sanity check. For ten classes, ln 10 = 2.303 is what equal scores give. Another
+    number means another loss than you think, targets that don't match the scores, or a wrong reduction.
+
+    What to try: compute the loss of one example by hand from its scores; compare reductions; print targets.
+
+    When it is wrong: losses that are no standard ones (focal, weighted, scaled) have another chance loss: state it
+    with `task=ChanceLoss(value)`. A trained or pretrained network rightly starts below chance.
+
+    References: CS231n, course notes "neural networks 3", sanity checks; lecture 6, slide "double check that the
+    loss is reasonable".
+    """
+    loss, noise = measured.training_loss, settings.sigmas * measured.standard_error
+    if not math.isfinite(loss) or measured.task_problem:
+        return
+    luck = measured.luck if math.isfinite(measured.luck) else 0.0
+    least, most = min(measured.chance.values()), max(measured.chance.values())
+    excess = measured.excess if math.isfinite(measured.excess) else 0.1 * abs(most)
+    chances = " or ".join(f"{value:.4g} ({reason})" for reason, value in measured.chance.items())
+    evidence = {"loss": loss, "chance": most, "tolerance": excess + luck + noise, "examples": measured.examples}
+    if loss > most + excess + luck + noise + settings.resolution * abs(most):
+        yield unexpected_initial_loss.error(
+            f"the first loss is {loss:.4g}; knowing nothing gives {chances}. The spread of the scores explains "
+            f"{excess + luck:.2g} and sampling {noise:.2g} of the difference.",
+            suggestion="Compute the loss of one example by hand from its scores and its target.",
+            **evidence,
+        )
+    elif loss < least - luck - noise - settings.resolution * abs(least):
+        yield _below_chance(measured, chances, evidence)
+
+
+def _below_chance(measured: Measurement, chances: str, evidence: Mapping[str, float]) -> Finding:
+    message = f"the first loss is {measured.training_loss:.4g}, below what knowing nothing gives: {chances}."
+    if measured.score > measured.best_constant_score:
+        return unexpected_initial_loss.info(
+            f"{message} The {measured.metric} is {measured.score:.3g}: the network is trained, or sees the answer.",
+            suggestion="If it is not pretrained, look for the targets among the inputs.",
+            **evidence,
+        )
+    return unexpected_initial_loss.warning(
+        f"{message} Yet the {measured.metric or 'score'} is no better than that of a constant: the loss is another "
+        "than the task's, or divided once too often.",
+        suggestion="Compare the loss of one example, computed by hand, with the program's.",
+        **evidence,
+    )

@@ -1,0 +1,289 @@
+"""Does regularization raise the loss, and reach the weights?
+
+Turn the regularization up and the loss must go up, by the penalty alone (CS231n, lecture 6, "babysitting the
+learning process", step 2). Decay inside an optimizer never shows in a loss, so it is looked for in a real step.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babysit.check import rule, setting
+from babysit.errors import Skip
+from babysit.report import Exhibit, Fact, Finding, Table
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.trainer import Array, Batch
+
+ORDER = 60
+BLOCKED_BY = ("state-not-restored", "non-finite-loss")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `check-reg`."""
+
+    examples: int = setting(256, "training examples evaluated at each strength", least=1)
+    top: float = setting(1000.0, "the largest multiple of the program's own strength that is tried", above=10.0)
+    pull: float = setting(
+        0.5,
+        "how far regularization alone moves the weights towards zero in one step, in lengths of the step that the data "
+        "alone makes, from where it dominates; half of that is enough where the penalty is most of the loss as well, "
+        "since Adam takes every step equally long: decay that drowns the data reaches 0.8 there, less in small layers",
+        above=0.0,
+    )
+    resolution: float = setting(
+        1e-6, "relative change that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
+    )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Losses over a ladder of strengths, and steps with and without regularization.
+
+    Args:
+        examples: Examples behind the losses.
+        strengths: What the program states, by name; empty if the trainer doesn't tell.
+        scales: Multiples of the program's own strength, ascending from 0.
+        data_losses: Data loss in evaluation mode at each scale.
+        penalties: Penalty at each scale.
+        dropout_change: Relative change of the training-mode data loss from scale 0 to 1.
+        pull: Move towards zero that regularization adds to one step, over the length of the step without it; NaN
+            where parameters can't be named.
+        step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
+    """
+
+    examples: int
+    strengths: Mapping[str, float]
+    scales: tuple[float, ...]
+    data_losses: tuple[float, ...]
+    penalties: tuple[float, ...]
+    dropout_change: float
+    pull: float
+    step_change: float
+
+    @property
+    def share(self) -> float:
+        """The penalty's share of the first loss, at the program's own strength."""
+        penalty, loss = self.penalties[1], self.data_losses[1]
+        return penalty / (abs(loss) + penalty) if penalty > 0 else 0.0
+
+    @property
+    def rise(self) -> float:
+        """What the penalty gains from off to the largest scale."""
+        return self.penalties[-1] - self.penalties[0]
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Climb the ladder of strengths, then step at three of them from the same state."""
+    from babysit import arrays
+
+    strengths = bench.trainer.strengths()
+    if strengths is not None and not any(strengths.values()):
+        raise Skip("the program has nothing to scale: no penalty, no weight decay, no dropout")
+    if not _weighs(bench):
+        raise Skip("all parameters are zero at the start, so no penalty or decay can show")
+    batch = bench.subset(settings.examples)
+    scales = (0.0, *(10.0**k for k in range(round(math.log10(settings.top)))), settings.top)
+    outputs = []
+    for scale in scales:
+        with bench.borrowed(scale=scale) as trainer:
+            outputs.append(trainer.evaluate(batch))
+    noisy = []
+    for scale in (0.0, 1.0):
+        with bench.borrowed(scale=scale) as trainer:
+            noisy.append(trainer.evaluate(batch, training=True).loss)
+    pull, step_change = _in_a_step(bench, settings)
+    measured = Measurement(
+        examples=arrays.count(batch),
+        strengths=dict(strengths or {}),
+        scales=scales,
+        data_losses=tuple(o.loss for o in outputs),
+        penalties=tuple(o.penalty for o in outputs),
+        dropout_change=abs(noisy[1] - noisy[0]) / max(abs(noisy[0]), 1e-30),
+        pull=pull,
+        step_change=step_change,
+    )
+    if strengths is None and not _has_effect(measured, settings):
+        raise Skip("no penalty, weight decay or dropout shows at any scale, so there is nothing to check")
+    return measured
+
+
+def _weighs(bench: "Bench") -> bool:
+    """Whether any parameter differs from zero; true where they can't be named."""
+    from babysit.trainer import SupportsParameters
+
+    return not bench.trainer.supports(SupportsParameters) or _length(bench.trainer.parameters()) != 0
+
+
+def _in_a_step(bench: "Bench", settings: Settings) -> tuple[float, float]:
+    """Pull towards zero of the regularization, and change of a step under the largest; NaN without parameters."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    if not bench.trainer.supports(SupportsParameters):
+        return math.nan, math.nan
+    batch = bench.pool()[0]
+    before = arrays.duplicate(dict(bench.trainer.parameters()))
+    off, own, top = (_update(bench, batch, before, scale) for scale in (0.0, 1.0, settings.top))
+    towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
+    length = _length(off) * _length(before)
+    change = _length({name: top[name] - own[name] for name in before})
+    pull = towards_zero / length if length > 0 else math.nan
+    return pull, change / _length(own) if _length(own) > 0 else math.nan
+
+
+def _update(bench: "Bench", batch: "Batch", before: Mapping[str, "Array"], scale: float) -> dict[str, "Array"]:
+    """What one step at this scale adds to each parameter."""
+    with bench.borrowed(scale=scale) as trainer:
+        trainer.step(batch)
+        after = trainer.parameters()
+        return {name: after[name] - before[name] for name in before}
+
+
+def _length(named: Mapping[str, "Array"]) -> float:
+    from babysit import arrays
+
+    return math.hypot(*(arrays.norm(x) for x in named.values()))
+
+
+def _has_effect(measured: Measurement, settings: Settings) -> bool:
+    """Whether scaling changes the penalty, the step or the noise of training; what is not finite did change."""
+    small = settings.resolution
+    return not (
+        abs(measured.rise) <= small * max(abs(measured.data_losses[0]), small)
+        and not measured.step_change > small
+        and measured.dropout_change <= small
+    )
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """The ladder."""
+    for name, value in measured.strengths.items():
+        yield Fact(f"stated strength: {name}", f"{value:g}")
+    yield Fact("penalty's share of the first loss", f"{measured.share:.2%}")
+    if math.isfinite(measured.pull):
+        yield Fact("pull towards zero in a step", f"{measured.pull:.3g} of the data's step")
+    rows = zip(measured.scales, measured.data_losses, measured.penalties, strict=True)
+    yield Table(
+        "regularization scaled",
+        ("scale", "data loss", "penalty", "total loss"),
+        tuple((f"{s:g}", f"{loss:.5g}", f"{p:.5g}", f"{loss + p:.5g}") for s, loss, p in rows),
+    )
+
+
+@rule
+def regularization_without_effect(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The program states a regularization strength that does nothing.
+
+    What it finds: with the stated strength off, as it is, or a thousand times larger, the loss, the noise of
+    training and a real step all stay the same.
+
+    Why it matters: the lecture's second sanity check: turn regularization up, and the loss goes up. Where it doesn't,
+    the term was never added, or the strength never arrives where it is used, and you tune a number with no effect.
+
+    What to try: follow the strength from where you set it to the loss and to the gradient; look for a default
+    argument that wins over it.
+
+    When it is wrong: if the strength acts only later (a schedule that starts at zero).
+
+    References: CS231n, lecture 6, "crank up regularization, loss went up, good".
+    """
+    if any(measured.strengths.values()) and not _has_effect(measured, settings):
+        stated = ", ".join(f"{name} = {value:g}" for name, value in measured.strengths.items())
+        yield regularization_without_effect.error(
+            f"the program states {stated}, but neither the loss nor a step changes between 0 and "
+            f"{measured.scales[-1]:g} times that.",
+            suggestion="Follow the strength from where it is set to the loss and to the gradient.",
+            strengths=[f"{name}={value:g}" for name, value in measured.strengths.items()],
+        )
+
+
+@rule
+def regularization_lowers_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """More regularization lowers the loss.
+
+    What it finds: the penalty falls as its strength is scaled up.
+
+    Why it matters: a penalty must cost. One that pays rewards large weights, which then grow without end: the total
+    loss goes down and down while the data loss explodes.
+
+    What to try: look at the sign of the penalty, in the loss and in the gradient.
+
+    When it is wrong: terms that are legally negative (an entropy bonus) are no regularization of the weights; leave
+    them in the data loss.
+
+    References: CS231n, lecture 6, "regularization should raise the loss".
+    """
+    if measured.rise < -settings.resolution * abs(measured.data_losses[0]):
+        yield regularization_lowers_loss.error(
+            f"scaled from 0 to {measured.scales[-1]:g}, the penalty goes from {measured.penalties[0]:.4g} to "
+            f"{measured.penalties[-1]:.4g}: it pays to have large weights.",
+            suggestion="Turn the sign of the penalty, in the loss and in its gradient.",
+            scales=list(measured.scales),
+            penalties=list(measured.penalties),
+        )
+
+
+@rule
+def regularization_dominates(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Regularization pulls harder than the data.
+
+    What it finds: in one real step, regularization alone moves the weights towards zero at least half as far as the
+    data moves them anywhere; or a quarter as far, and the penalty is more than half of the first loss.
+
+    Why it matters: the weights shrink faster than the data can hold them up, and the network ends by predicting the
+    same for every input, at the chance loss.
+
+    What to try: a strength ten to a thousand times smaller; the usual ones for weight decay lie between 1e-5 and 1e-2.
+
+    When it is wrong: where the data's gradient is almost zero at the start, and grows soon after.
+
+    References: CS231n, lecture 6, searching for the regularization strength in log space.
+    """
+    pull = measured.pull
+    outweighs = measured.share > 0.5 and not pull < settings.pull / 2
+    if pull >= settings.pull or outweighs:
+        seen = (
+            f"in one step regularization alone moves the weights {pull:.2g} times as far as the data does, towards zero"
+            if math.isfinite(pull)
+            else "regularization outweighs the data"
+        )
+        yield regularization_dominates.error(
+            f"{seen}; the penalty is {measured.share:.0%} of the first loss.",
+            suggestion="Divide the regularization strength by 100 and look again.",
+            pull=measured.pull,
+            share=measured.share,
+        )
+
+
+@rule
+def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The penalty is in the loss but not in the update.
+
+    What it finds: the penalty rises with its strength, yet a step under a thousandfold strength moves the parameters
+    exactly as before.
+
+    Why it matters: the loss that is printed is not the loss that is minimized: the weights are never regularized,
+    and the penalty only adds a number to the log.
+
+    What to try: in a hand-written gradient, add the penalty's own, 2 * strength * W for strength * sum(W^2); with
+    autograd, add the penalty to the loss before `backward`.
+
+    When it is wrong: if the penalty acts on parameters that `parameters()` leaves out.
+
+    References: CS231n, assignment 1, linear classifiers: the gradient has a term of the regularization.
+    """
+    if (
+        measured.rise > settings.resolution * abs(measured.data_losses[0])
+        and measured.step_change <= settings.resolution
+    ):
+        yield decay_not_applied.error(
+            f"the penalty rises by {measured.rise:.4g} with its strength at {measured.scales[-1]:g}, but a step "
+            "moves the parameters exactly as before.",
+            suggestion="Add the penalty's gradient to the update: 2 * strength * W for strength * sum(W^2).",
+            rise=measured.rise,
+            step_change=measured.step_change,
+        )

@@ -1,0 +1,315 @@
+"""Can this program be driven, and put back as it was?
+
+Before anything is measured: an evaluation must change nothing and repeat itself, a step must change the
+parameters, and loading a saved state must bring back all of it. What every other check finds rests on that.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from babysit.check import rule, setting
+from babysit.report import Exhibit, Fact, Finding
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.driven import Driven
+    from babysit.trainer import Batch, Output
+
+ORDER = 0
+BLOCKED_BY = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `check-target`."""
+
+    steps: int = setting(4, "updates on one batch, made twice from one saved state", least=2)
+    tolerance: float = setting(
+        1e-4,
+        "relative gap between two evaluations, or two replays, that counts as different; float32 sums in another "
+        "order differ by about 1e-6",
+        above=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What driving the program a few steps, twice, has shown.
+
+    Args:
+        examples: Examples in the batch used.
+        evaluation_changed: Names in the state that an evaluation (evaluation mode) changed.
+        training_evaluation_changed: The same for an evaluation in training mode.
+        evaluation_losses: Losses of one batch, evaluated again and again in evaluation mode.
+        parameters: Number of named arrays that a step could move.
+        moved: How many of them the steps moved.
+        steps_skipped: Steps that said they updated nothing.
+        not_restored: Names that differ after `load` from what was saved.
+        first_losses: Loss before each step.
+        replayed_losses: The same after `load`.
+        output_problem: What is wrong with scores or penalty; empty if nothing is.
+    """
+
+    examples: int
+    evaluation_changed: tuple[str, ...]
+    training_evaluation_changed: tuple[str, ...]
+    evaluation_losses: tuple[float, ...]
+    parameters: int
+    moved: int
+    steps_skipped: int
+    not_restored: tuple[str, ...]
+    first_losses: tuple[float, ...]
+    replayed_losses: tuple[float, ...]
+    output_problem: str
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Evaluate, step, load, and step again, comparing states bit for bit."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    batch = bench.pool()[0]
+    with bench.borrowed() as trainer:
+        start = trainer.save()
+        losses = [trainer.evaluate(batch).loss for _ in range(3)]
+        evaluation_changed = arrays.differing(start, trainer.save())
+        trainer.load(start)
+        output = trainer.evaluate(batch, training=True)
+        training_changed = arrays.differing(start, trainer.save())
+        problem = _output_problem(trainer, batch, output)
+
+    def replay() -> tuple[list[float], list[str], int, int]:
+        with bench.borrowed() as trainer:
+            named = trainer.supports(SupportsParameters)
+            before = arrays.duplicate(trainer.parameters() if named else arrays.floating(trainer.save()))
+            outputs = [trainer.step(batch) for _ in range(settings.steps)]
+            after = trainer.parameters() if named else arrays.floating(trainer.save())
+            moved = arrays.differing(before, after)
+            steps = [*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss]
+            return steps, moved, len(before), sum(not o.updated for o in outputs)
+
+    first, moved, parameters, skipped = replay()
+    not_restored = arrays.differing(start, bench.trainer.save())
+    again, _, _, _ = replay()
+    return Measurement(
+        examples=arrays.count(batch),
+        evaluation_changed=tuple(evaluation_changed),
+        training_evaluation_changed=tuple(training_changed),
+        evaluation_losses=tuple(losses),
+        parameters=parameters,
+        moved=len(moved),
+        steps_skipped=skipped,
+        not_restored=tuple(not_restored),
+        first_losses=tuple(first),
+        replayed_losses=tuple(again),
+        output_problem=problem,
+    )
+
+
+def _output_problem(trainer: "Driven", batch: "Batch", output: "Output") -> str:
+    from babysit import arrays
+
+    scores, examples = output.scores, arrays.count(batch)
+    if not math.isfinite(output.penalty):
+        return f"the penalty is {output.penalty}"
+    if scores is None:
+        return ""
+    if scores.ndim and math.isfinite(output.loss) and not arrays.all_finite(scores):
+        return "some scores are not finite, though the loss is"
+    if scores.ndim == 0 or scores.shape[0] % examples:
+        return f"the scores have shape {tuple(scores.shape)} for {examples} examples"
+    return _broadcast_problem(trainer, batch, output)
+
+
+def _broadcast_problem(trainer: "Driven", batch: "Batch", output: "Output") -> str:
+    """Scores (N, 1) against targets (N,) broadcast to (N, N) where a loss subtracts one from the other."""
+    from babysit import arrays
+
+    inputs, targets = batch
+    shapes = [getattr(a, "shape", ()) for a in (output.scores, targets)]
+    if shapes[0] == shapes[1] or math.prod(shapes[0]) != math.prod(shapes[1]) or trainer.task.metric != "R²":
+        return ""
+    reverse = arrays.take(targets, range(arrays.count(batch))[::-1])
+    reversed_loss = trainer.evaluate((inputs, reverse), training=True).loss
+    aligned = trainer.task.reference_loss(output.scores, reverse), trainer.task.reference_loss(output.scores, targets)
+    if math.isclose(*aligned, rel_tol=1e-3) or not math.isclose(reversed_loss, output.loss, rel_tol=1e-5):
+        return ""
+    return (
+        f"scores {tuple(shapes[0])} and targets {tuple(shapes[1])} broadcast: the loss is the same "
+        "when the targets are put in another order"
+    )
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """What the replay showed."""
+    yield Fact("parameters moved by a step", f"{measured.moved} of {measured.parameters}")
+    yield Fact("state after load", "as saved, bit for bit" if not measured.not_restored else "differs")
+    yield Fact("replayed losses", "the same" if measured.first_losses == measured.replayed_losses else "differ")
+
+
+def _gap(a: float, b: float) -> float:
+    """The relative gap; 0 for two NaN, infinite for one."""
+    if math.isfinite(a) and math.isfinite(b):
+        return abs(a - b) / max(abs(a), abs(b), 1e-30)
+    return 0.0 if str(a) == str(b) else math.inf
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+@rule
+def state_not_restored(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Loading a saved state does not bring all of it back.
+
+    What it finds: after some steps and `load(saved)`, the state differs from what was saved; or it looks the same,
+    but the same steps from it give other losses, so something that a step changes is not in `save()`.
+
+    Why it matters: babysit tries many steps from one saved state and puts the trainer back afterwards. Without an
+    exact restore its numbers are of no use, and your checkpoints lose the same thing: training resumed from one
+    is not the training that stopped.
+
+    What to try: put into `save()` all that a step changes: momentum and other optimizer state, running statistics,
+    step counters, schedulers, and the random generators that dropout or sampling draw from. Return copies, not
+    the arrays themselves.
+
+    When it is wrong: on devices whose sums come out differently each time by more than `tolerance`; raise it there.
+
+    References: Gymnasium's and scikit-learn's environment and estimator checks test the same contract.
+    """
+    if measured.not_restored:
+        yield state_not_restored.error(
+            f"after load(saved), {len(measured.not_restored)} entries of the state differ from what was saved: "
+            f"{_some(measured.not_restored)}.",
+            where=measured.not_restored[0],
+            suggestion="Let save() return copies of everything that a step changes, and load() write all of it back.",
+            names=list(measured.not_restored),
+        )
+    elif not nondeterministic_evaluation(measured, settings):
+        gaps = [_gap(a, b) for a, b in zip(measured.first_losses, measured.replayed_losses, strict=True)]
+        moved = max(_gap(a, b) for a, b in pairwise(measured.first_losses))
+        if max(gaps) > settings.tolerance * max(moved, settings.tolerance):
+            step = next(i for i, gap in enumerate(gaps) if gap == max(gaps))
+            a, b = measured.first_losses[step], measured.replayed_losses[step]
+            yield state_not_restored.error(
+                f"the same steps from the same saved state gave another loss: {a:.6g} at first, {b:.6g} after load(), "
+                f"following {step} steps. Something that a step changes is missing from save().",
+                suggestion="Save optimizer state (momentum), running statistics, counters and random generators too.",
+                first=list(measured.first_losses),
+                replayed=list(measured.replayed_losses),
+            )
+
+
+@rule
+def evaluate_changes_state(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """An evaluation changes the state.
+
+    What it finds: `evaluate` left parameters, statistics or generators other than it found them, in evaluation
+    mode or in training mode.
+
+    Why it matters: measuring must not move what is measured. A validation pass that moves batch norm's running
+    statistics, or trains a little, leaks validation data into the model.
+
+    What to try: run evaluations in evaluation mode, and where training mode is asked for, put running statistics
+    and generators back afterwards (a forward pass in training mode moves batch norm's statistics even without
+    gradients).
+
+    When it is wrong: a pure cache or a counter of calls in `save()` changes too, harmlessly: leave it out of the state.
+
+    References: CS231n, lecture 6, batch normalization at test time.
+    """
+    for mode, names in (
+        ("evaluation", measured.evaluation_changed),
+        ("training", measured.training_evaluation_changed),
+    ):
+        if names:
+            yield evaluate_changes_state.error(
+                f"evaluate() in {mode} mode changed {len(names)} entries of the state: {_some(names)}.",
+                where=names[0],
+                suggestion="Put back what an evaluation moves: running statistics and random generators.",
+                mode=mode,
+                names=list(names),
+            )
+            return
+
+
+@rule
+def step_changes_nothing(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """A training step changes no parameter.
+
+    What it finds: after several steps every trainable parameter is bit for bit what it was.
+
+    Why it matters: the loop runs, prints a loss, and nothing is learned. The usual causes: the optimizer holds the
+    parameters of another model (a copy, or one made before the model was moved or rebuilt), the gradients are
+    zero or never computed, the learning rate is 0, or the update is written to a copy.
+
+    What to try: check that the optimizer was made from the very parameters that the forward pass uses, that
+    gradients arrive (not None, not 0), and that the learning rate is not 0.
+
+    When it is wrong: if every step is skipped on purpose at the start (loss scaling that is still finding its
+    scale); then raise `steps`.
+
+    References: CS231n, course notes "neural networks 3", ratio of updates to weights.
+    """
+    if measured.parameters and not measured.moved:
+        skipped = f" ({measured.steps_skipped} of them reported no update)" if measured.steps_skipped else ""
+        yield step_changes_nothing.error(
+            f"{settings.steps} steps moved none of {measured.parameters} parameters{skipped}.",
+            suggestion="Make the optimizer from the parameters that the model uses, and look whether gradients arrive.",
+            parameters=measured.parameters,
+            steps=settings.steps,
+        )
+
+
+@rule
+def nondeterministic_evaluation(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Evaluating the same batch twice gives two losses.
+
+    What it finds: in evaluation mode, with nothing changed in between, the loss of one batch is not repeatable.
+
+    Why it matters: something random is still switched on at test time, most often dropout; or the evaluation
+    changes the model. The lecture scales activations at training time so that the test-time pass is deterministic.
+
+    What to try: switch dropout and noise off in evaluation mode (`model.eval()`, `mode="test"`, `training=False`),
+    functional dropout too: it has a flag of its own.
+
+    When it is wrong: models that sample at test time on purpose (Monte Carlo dropout, variational ones).
+
+    References: CS231n, lecture 7, inverted dropout; course notes "neural networks 2".
+    """
+    losses = measured.evaluation_losses
+    worst = max(_gap(losses[0], loss) for loss in losses)
+    if worst > settings.tolerance:
+        yield nondeterministic_evaluation.error(
+            f"one batch, evaluated {len(losses)} times in evaluation mode, had losses from {min(losses):.6g} to "
+            f"{max(losses):.6g}.",
+            suggestion="Switch dropout and other noise off in evaluation mode.",
+            losses=list(losses),
+        )
+
+
+@rule
+def bad_output(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """What the program returns does not fit together.
+
+    What it finds: scores whose first axis is not the examples', scores or a penalty that are not finite while the
+    loss is, or predictions (N, 1) against targets (N,) that broadcast to (N, N) inside the loss.
+
+    Why it matters: the loss is still a number, and training still runs, on something else than was meant. A broadcast
+    loss pulls every prediction towards every target, so that the best it can learn is the mean.
+
+    What to try: print the shapes of scores and targets right before the loss; give both the same shape.
+
+    When it is wrong: if `scores` are not what the loss sees; leave them out of the output then.
+
+    References: "a classic of every array library"; NumPy's broadcasting rules.
+    """
+    if measured.output_problem:
+        yield bad_output.error(
+            f"{measured.output_problem[0].upper()}{measured.output_problem[1:]}.",
+            suggestion="Print the shapes of scores and targets right before the loss, and make them agree.",
+            problem=measured.output_problem,
+        )

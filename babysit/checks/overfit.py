@@ -1,0 +1,500 @@
+"""Can the network memorize 20 examples?
+
+With all regularization off, a network that works drives the loss of a tiny subset to its floor, and its training
+accuracy to 1.00 (CS231n, lecture 6, "babysitting the learning process", step 3). It is a test of the machinery:
+random labels are memorized too. Where it fails at the user's learning rate, other rates are tried from the same start.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from babysit.check import rule, setting
+from babysit.errors import Skip
+from babysit.report import Curve, Exhibit, Fact, Finding
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.trainer import Batch, Output
+
+ORDER = 80
+BLOCKED_BY = ("state-not-restored", "non-finite-loss", "task-mismatch")
+
+
+class Outcome(StrEnum):
+    """How an attempt to memorize ended."""
+
+    MEMORIZED = "memorized"
+    AT_FLOOR = "at the floor"  # every prediction right, the loss flat above zero
+    DIVERGED = "diverged"
+    STALLED = "stalled"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `overfit`."""
+
+    examples: int = setting(
+        20,
+        "examples to memorize (the lecture's number); fewer where the network has less than two parameters a target",
+        least=2,
+        option=True,
+    )
+    steps: int = setting(500, "updates at one learning rate, at most", least=10, option=True)
+    memorized: float = setting(
+        0.02,
+        "share of the best constant prediction's loss under which the loss is memorized; for ten classes the right one "
+        "then has a probability of 0.95",
+        above=0.0,
+        most=0.5,
+    )
+    window: int = setting(50, "steps over which progress is judged", least=5)
+    progress: float = setting(
+        0.01,
+        "relative fall of the loss in a window that counts as progress; less in three windows is a stall",
+        above=0.0,
+    )
+    explosion: float = setting(3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0)
+    constant: float = setting(
+        0.01,
+        "variation of the predictions over the examples, in logits or in spreads of the targets, that counts as none: "
+        "it moves a probability by at most 0.0025",
+        above=0.0,
+    )
+    treat: bool = setting(True, "where the user's learning rate fails, try others from the same start")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one learning rate.
+
+    Args:
+        learning_rate: The rate.
+        outcome: How it ended.
+        losses: Loss before each update.
+        score: The task's metric at the end; NaN where there is none.
+    """
+
+    learning_rate: float
+    outcome: Outcome
+    losses: tuple[float, ...]
+    score: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Attempts to memorize, the user's own learning rate first.
+
+    Args:
+        metric: Name of the task's metric.
+        examples: Examples to memorize.
+        constant_loss: Loss of the best constant prediction for them.
+        attempts: The user's learning rate, then the ones tried since that failed.
+        frozen: Parameters that did not move in the first attempt.
+        parameters: Number of named parameters; 0 where the trainer can't name them.
+        variation: Spread of the predictions over the examples at the end of the first attempt, in logits or in
+            spreads of the targets; NaN where there are no scores.
+        least_score: Smallest score at the end of the first attempt.
+        largest_score: Largest.
+        least_target: Smallest target, for a regression; else NaN.
+        largest_target: Largest.
+    """
+
+    metric: str
+    examples: int
+    constant_loss: float
+    attempts: tuple[Attempt, ...]
+    frozen: tuple[str, ...]
+    parameters: int
+    variation: float
+    least_score: float
+    largest_score: float
+    least_target: float
+    largest_target: float
+
+    @property
+    def own(self) -> Attempt:
+        """The attempt at the user's learning rate."""
+        return self.attempts[0]
+
+    @property
+    def cures(self) -> tuple[Attempt, ...]:
+        """Other learning rates that memorized."""
+        good = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
+        return tuple(a for a in self.attempts[1:] if a.outcome in good)
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Try at the user's learning rate, and at others if that fails."""
+    from babysit import arrays, scores
+
+    batch = bench.subset(_affordable(bench, settings.examples))
+    task, own_rate = bench.trainer.task, bench.trainer.learning_rate
+    yardstick = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
+    if not yardstick > 0:
+        raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
+    own, last, frozen, parameters = _own_attempt(bench, batch, yardstick, settings)
+    attempts = [own]
+    if settings.treat and own.outcome not in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
+        for rate in _other_rates(own_rate, own.outcome):
+            with bench.borrowed(scale=0.0, learning_rate=rate):
+                attempts.append(_attempt(bench, batch, rate, yardstick, settings)[0])
+            if attempts[-1].outcome in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
+                break
+    regression = task.metric == "R²"
+    least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
+    least_score, largest_score = arrays.extremes(last.scores) if last.scores is not None else (math.nan, math.nan)
+    return Measurement(
+        metric=task.metric,
+        examples=arrays.count(batch),
+        constant_loss=yardstick,
+        attempts=tuple(attempts),
+        frozen=tuple(frozen),
+        parameters=parameters,
+        variation=scores.variation(task, last.scores, batch[1]),
+        least_score=least_score,
+        largest_score=largest_score,
+        least_target=least_target,
+        largest_target=largest_target,
+    )
+
+
+def _affordable(bench: "Bench", wanted: int) -> int:
+    """Fewer examples for a network with less than two parameters for each number that it has to get right."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    if not bench.trainer.supports(SupportsParameters):
+        return wanted
+    size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
+    targets = bench.pool()[0][1]
+    each: int = getattr(bench.trainer.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
+    return max(2, min(wanted, size // (2 * max(1, each))))
+
+
+def _own_attempt(
+    bench: "Bench", batch: "Batch", yardstick: float, settings: Settings
+) -> tuple[Attempt, "Output", list[str], int]:
+    """The attempt at the user's learning rate, its last output, and which parameters it left where they were."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    with bench.borrowed(scale=0.0) as trainer:
+        named = trainer.supports(SupportsParameters)
+        before = arrays.duplicate(dict(trainer.parameters())) if named else {}
+        attempt, last = _attempt(bench, batch, trainer.learning_rate, yardstick, settings)
+        after = dict(trainer.parameters()) if named else {}
+        frozen = [name for name in before if arrays.same(before[name], after[name])]
+    return attempt, last, frozen, len(before)
+
+
+def _attempt(
+    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: Settings
+) -> tuple[Attempt, "Output"]:
+    """Step on the one batch until the outcome is clear."""
+    losses: list[float] = []
+    outcome = None
+    while outcome is None and len(losses) < settings.steps:
+        output = bench.trainer.step(batch)
+        losses.append(output.loss)
+        score = math.nan
+        if output.loss <= settings.memorized * yardstick or len(losses) % settings.window == 0:
+            score = _score(bench, output, batch)
+        outcome = _outcome(losses, score, yardstick, settings)
+        bench.advance(len(losses), settings.steps)
+    score = _score(bench, output, batch)
+    return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), score), output
+
+
+def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
+    usable = output.scores is not None and math.isfinite(output.loss)
+    return bench.trainer.task.score(output.scores, batch[1]) if usable else math.nan
+
+
+def _outcome(losses: list[float], score: float, yardstick: float, settings: Settings) -> Outcome | None:
+    """What the attempt has come to; None while that is open."""
+    loss, window = losses[-1], settings.window
+    if not math.isfinite(loss):
+        return Outcome.DIVERGED
+    if loss <= settings.memorized * yardstick and not score < 1 - settings.memorized:
+        return Outcome.MEMORIZED
+    if len(losses) % window:
+        return None
+    if min(losses[-window:]) > settings.explosion * max(losses[0], yardstick):
+        return Outcome.DIVERGED
+    if len(losses) > 3 * window:
+        before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
+        if recent > before * (1 - settings.progress):
+            right = score == 1.0 and loss < yardstick
+            return Outcome.AT_FLOOR if right else Outcome.STALLED
+    return None
+
+
+def _other_rates(own: float, outcome: Outcome) -> list[float]:
+    """Rates to try from the same start: lower ones first where the user's diverged, else higher ones first."""
+    lower, higher = [own / 10**k for k in (1, 2, 3)], [own * 10**k for k in (1, 2, 3, 4, 5)]
+    return lower if outcome is Outcome.DIVERGED else [*higher[:2], *lower[:2], *higher[2:]]
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """How the attempts went."""
+    own = measured.own
+    target = settings.memorized * measured.constant_loss
+    yield Fact("examples", f"{measured.examples}, all regularization off")
+    yield Fact("loss", f"{own.losses[0]:.4g} to {own.losses[-1]:.3g} in {len(own.losses)} steps (aim: {target:.3g})")
+    if measured.metric:
+        yield Fact(f"training {measured.metric}", f"{own.score:.2f}")
+    yield Fact("loss of the best constant prediction", f"{measured.constant_loss:.4g}")
+    for attempt in measured.attempts[1:]:
+        yield Fact(
+            f"tried learning rate {attempt.learning_rate:.3g}", f"{attempt.outcome}, loss {attempt.losses[-1]:.3g}"
+        )
+    yield Curve(
+        "loss on the tiny subset",
+        tuple(float(i) for i in range(len(own.losses))),
+        {f"learning rate {own.learning_rate:.3g}": own.losses},
+        x_label="step",
+        y_label="loss",
+        log_y=min(own.losses) > 0,
+    )
+
+
+def _cure(measured: Measurement) -> str:
+    """What other learning rates showed, as a sentence."""
+    if measured.cures:
+        cure = measured.cures[0]
+        return f" From the same start it memorizes at {cure.learning_rate:.3g} in {len(cure.losses)} steps."
+    tried = ", ".join(f"{a.learning_rate:.3g}" for a in measured.attempts[1:])
+    return f" Nor does it at {tried}." if tried else ""
+
+
+def _went(attempt: Attempt, metric: str) -> str:
+    graded = f", {metric} {attempt.score:.2f}" if math.isfinite(attempt.score) else ""
+    return f"{attempt.losses[0]:.4g} to {attempt.losses[-1]:.4g} in {len(attempt.losses)} steps{graded}"
+
+
+@rule
+def overfit_diverges(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """On a handful of examples the loss explodes.
+
+    What it finds: at the user's learning rate, the loss of a tiny subset becomes NaN or infinite, or stays above three
+    times its start.
+
+    Why it matters: full batches of 20 examples are the easiest thing there is to descend. "Loss is NaN or explodes"
+    almost always means a learning rate that is too high (the lecture's words), or a gradient that is wrong or summed.
+
+    What to try: the learning rate that babysit found to work; if none did, compare the gradient with a numeric one.
+
+    When it is wrong: an optimizer state tuned to a warm-up schedule that has not begun.
+
+    References: CS231n, lecture 6, "cost: NaN almost always means high learning rate".
+    """
+    if measured.own.outcome is Outcome.DIVERGED:
+        cure = measured.cures[0].learning_rate if measured.cures else None
+        yield overfit_diverges.error(
+            f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
+            f"{_went(measured.own, '')}.{_cure(measured)}",
+            suggestion=f"Lower the learning rate to {cure:.3g}."
+            if cure
+            else "Check the gradient against a numeric one; look at the size of the first update.",
+            learning_rate=measured.own.learning_rate,
+            works_at=cure if cure is not None else math.nan,
+        )
+
+
+def _is_slow(measured: Measurement) -> bool:
+    """Whether the attempt failed for want of speed: a higher rate memorizes, or the loss was well on its way."""
+    own = measured.own
+    if own.outcome not in (Outcome.STALLED, Outcome.UNFINISHED):
+        return False
+    if measured.cures:
+        return measured.cures[0].learning_rate > own.learning_rate
+    return own.outcome is Outcome.UNFINISHED and own.losses[-1] < measured.constant_loss / 2
+
+
+@rule
+def overfit_too_slow(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """A handful of examples is memorized too slowly.
+
+    What it finds: the loss falls, or would fall at a higher learning rate, but the tiny subset isn't memorized in the
+    steps allowed.
+
+    Why it matters: what 20 examples can't show in some hundred updates, the whole data won't show in a night. The
+    learning rate is too low, or something shrinks the updates (clipping to a tiny norm, squashed scores).
+
+    What to try: the higher learning rate that babysit found to work; look for a clipping limit that always acts.
+
+    When it is wrong: fine-tuning with a deliberately tiny learning rate; raise `steps` there.
+
+    References: CS231n, lecture 6, "loss barely changing: learning rate is probably too low".
+    """
+    if not _is_slow(measured):
+        return
+    stuck = measured.own.losses[-1] > measured.constant_loss / 2
+    find = overfit_too_slow.error if stuck else overfit_too_slow.warning
+    rate = measured.cures[0].learning_rate if measured.cures else 10 * measured.own.learning_rate
+    yield find(
+        f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
+        f"{_went(measured.own, measured.metric)}, too slow to memorize them."
+        f"{_cure(measured) if measured.cures else ''}",
+        suggestion=f"Raise the learning rate to about {rate:.3g}, or find what shrinks the updates.",
+        learning_rate=measured.own.learning_rate,
+        works_at=measured.cures[0].learning_rate if measured.cures else math.nan,
+    )
+
+
+@rule
+def cannot_overfit(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """A handful of examples can't be memorized.
+
+    What it finds: with all regularization off, the loss of a tiny subset stays up, although the network has more
+    parameters than the subset has targets; at the user's learning rate, and at others where none is named as a cure.
+
+    Why it matters: the lecture's third sanity check. A network that can't memorize 20 examples won't learn from
+    20,000: something is broken in the network, the loss, the gradient or the update, not in the amount of data.
+
+    What to try: read the other findings first, they often name the part. Then look at parameters that get no gradient,
+    at a missing nonlinearity, at targets that don't belong to their inputs' shape.
+
+    When it is wrong: if equal inputs carry different targets, or the network is smaller than the task on purpose.
+
+    References: CS231n, lecture 6, "make sure that you can overfit very small portion of the training data".
+    """
+    if measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured):
+        cure = measured.cures[0].learning_rate if measured.cures else None
+        yield cannot_overfit.error(
+            f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
+            f"{_went(measured.own, measured.metric)}; the best constant prediction has {measured.constant_loss:.4g}."
+            f"{_cure(measured)}",
+            suggestion=f"Lower the learning rate to {cure:.3g}."
+            if cure
+            else "Look for parameters without gradient, a missing nonlinearity, or a wrong loss.",
+            learning_rate=measured.own.learning_rate,
+            loss=measured.own.losses[-1],
+            constant_loss=measured.constant_loss,
+            works_at=cure if cure is not None else math.nan,
+        )
+
+
+@rule
+def frozen_parameters(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Some trainable parameters never move.
+
+    What it finds: parameters that are bit for bit the same after all the steps on the tiny subset, while others moved.
+
+    Why it matters: they get no gradient (a cut in the graph, dead units above them) or the optimizer doesn't hold
+    them. The network trains around its own random part.
+
+    What to try: look for `detach`, `.data`, a conversion to NumPy and back, a layer that the forward pass skips, or an
+    optimizer made from a list that lacks them. If they are frozen on purpose, mark them as not trainable.
+
+    When it is wrong: parameters that this subset doesn't reach (an embedding of a rare word, an unused branch).
+
+    References: CS231n, course notes "neural networks 3", ratio of updates to weights, per parameter.
+    """
+    if measured.frozen and len(measured.frozen) < measured.parameters:
+        memorized = measured.own.outcome in (Outcome.MEMORIZED, Outcome.AT_FLOOR)
+        find = frozen_parameters.warning if memorized else frozen_parameters.error
+        names = ", ".join(measured.frozen[:4]) + (" ..." if len(measured.frozen) > 4 else "")
+        yield find(
+            f"{len(measured.frozen)} of {measured.parameters} parameters never moved in {len(measured.own.losses)} "
+            f"steps: {names}.",
+            where=measured.frozen[0],
+            suggestion="See whether a gradient reaches them, and whether the optimizer holds them.",
+            names=list(measured.frozen),
+        )
+
+
+@rule
+def constant_predictions(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The network predicts the same for every example.
+
+    What it finds: after the attempt to memorize, the scores hardly vary over the examples.
+
+    Why it matters: it has learned the mean of the targets, or how often each class occurs, and nothing of the inputs:
+    the information is lost somewhere between input and output.
+
+    What to try: `babysit check-activations` shows the layer after which nothing varies; look at the inputs as well.
+
+    When it is wrong: at a learning rate so low that nothing has happened yet; then that is named too.
+
+    References: CS231n, lecture 6, weight initialization: what happens when activations become zero.
+    """
+    failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured)
+    if failed and measured.variation < settings.constant:
+        yield constant_predictions.error(
+            f"after {len(measured.own.losses)} steps on {measured.examples} examples the predictions vary by "
+            f"{measured.variation:.2g} {'spreads of the targets' if measured.metric == 'R²' else 'in their scores'}.",
+            suggestion="Find the layer after which nothing varies from example to example.",
+            variation=measured.variation,
+        )
+
+
+def _bounds(measured: Measurement) -> tuple[float, float]:
+    """The range that the scores seem held in: (0, 1) a sigmoid's or softmax's, (-1, 1) a tanh's, (0, inf) a ReLU's."""
+    least, largest = measured.least_score, measured.largest_score
+    if least >= 0 and largest <= 1:
+        return 0.0, 1.0
+    if least >= -1 and largest <= 1:
+        return -1.0, 1.0
+    return (0.0, math.inf) if least == 0 else (-math.inf, math.inf)
+
+
+@rule
+def floor_above_zero(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """The loss can't go below a floor.
+
+    What it finds: the loss stops falling well above zero, with scores that never leave [0, 1] or [-1, 1].
+
+    Why it matters: scores that were squashed before the loss can't express certainty. After a softmax, ten classes
+    can't do better than ln(1 + 9/e) = 1.46, however long the training; gradients fade long before.
+
+    What to try: remove the last softmax, sigmoid or tanh, and let the loss take raw scores.
+
+    When it is wrong: label smoothing has a floor too, but its scores are not squashed, and it is not blamed.
+
+    References: PyTorch's CrossEntropyLoss, "the input is expected to contain logits".
+    """
+    low, high = _bounds(measured)
+    failed = measured.own.outcome not in (Outcome.MEMORIZED, Outcome.DIVERGED)
+    pressed = measured.largest_score - measured.least_score > 0.9 * (high - low)
+    if failed and pressed and measured.metric == "accuracy" and math.isfinite(high):
+        yield floor_above_zero.error(
+            f"the loss of {measured.examples} examples stops at {measured.own.losses[-1]:.4g}, with scores between "
+            f"{measured.least_score:.3g} and {measured.largest_score:.3g}: squashed into [{low:g}, {high:g}].",
+            suggestion="Give raw scores to the loss: no softmax, sigmoid or tanh on the last layer.",
+            floor=measured.own.losses[-1],
+        )
+
+
+@rule
+def output_range(measured: Measurement, settings: Settings) -> Iterator[Finding]:
+    """Targets lie outside what the output can produce.
+
+    What it finds: predictions that never leave [0, 1], [-1, 1] or [0, inf), as after a sigmoid, tanh or ReLU, pressed
+    against that limit, and targets beyond it.
+
+    Why it matters: no weights can reach such targets. The output saturates at its limit, and its gradient vanishes.
+
+    What to try: no nonlinearity on the output of a regression; or scale the targets into its range.
+
+    When it is wrong: if the subset's targets beyond the limit are outliers that you mean to clip.
+
+    References: CS231n, course notes "neural networks 1": the output layer most commonly has no activation.
+    """
+    low, high = _bounds(measured)
+    failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED)
+    margin = 0.01 * (measured.largest_target - measured.least_target)
+    pressed_high = measured.largest_target > high + margin and measured.largest_score > high - 0.1
+    pressed_low = measured.least_target < low - margin and measured.least_score < low + 0.1
+    if failed and (pressed_high or pressed_low):
+        yield output_range.error(
+            f"targets go from {measured.least_target:.4g} to {measured.largest_target:.4g}, predictions only from "
+            f"{measured.least_score:.3g} to {measured.largest_score:.3g}: they seem held in [{low:g}, {high:g}].",
+            suggestion="Remove the nonlinearity from the output, or scale the targets into its range.",
+            least_target=measured.least_target,
+            largest_target=measured.largest_target,
+        )

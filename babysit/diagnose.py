@@ -1,0 +1,119 @@
+"""One pure pass over all that a run found: the root first, consequences behind it, excuses heard.
+
+Three steps: lower what another measurement excuses; say which finding explains which; put causes before consequences.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from babysit.report import Finding, Severity
+
+# What each fault brings about, nearest to the root first. A rule explains only findings that are there, and none that
+# is more severe than itself. The order is the one in which causes act: the program can't be driven, the data or the
+# task is wrong, the loss is another than thought, the signal dies, the step is too long or too short.
+_STUCK = ("constant-predictions", "cannot-overfit", "overfit-too-slow", "no-usable-learning-rate", "range-edge")
+_THROWN = ("learning-rate-too-high", "killed-by-learning-rate", "overfit-diverges")
+_RATES = ("learning-rate-too-low", "learning-rate-too-high", "range-edge")
+EXPLAINS: Mapping[str, tuple[str, ...]] = {
+    "evaluate-changes-state": ("state-not-restored", "nondeterministic-evaluation"),
+    "non-finite-loss": ("bad-output", "unexpected-initial-loss", "overfit-diverges", *_STUCK),
+    "task-mismatch": ("bad-output", "unexpected-initial-loss", *_STUCK),
+    "bad-output": ("unexpected-initial-loss", "inputs-ignored", *_STUCK),
+    "step-changes-nothing": ("frozen-parameters", "learning-rate-too-low", "inputs-ignored", *_STUCK),
+    "normalized-scores": ("unexpected-initial-loss", "saturated-activation", "floor-above-zero", *_RATES, *_STUCK),
+    "output-range": ("unexpected-initial-loss", "saturated-activation", *_RATES, *_STUCK),
+    "confident-at-init": ("unexpected-initial-loss", "saturated-activation", "dead-relu", *_THROWN, *_RATES, *_STUCK),
+    "dead-relu": ("constant-activation", "inputs-ignored", "frozen-parameters", *_RATES, *_STUCK),
+    "saturated-activation": ("constant-activation", "inputs-ignored", *_RATES, *_STUCK),
+    "constant-activation": ("inputs-ignored", "frozen-parameters", "same-sign-gradient", *_RATES, *_STUCK),
+    "idle-maxout-piece": (*_RATES, *_STUCK),
+    "collapsed-slope": (*_RATES, *_STUCK),
+    "inputs-ignored": ("frozen-parameters", "same-sign-gradient", *_RATES, *_STUCK),
+    "summed-loss": ("unexpected-initial-loss", "regularization-dominates", *_THROWN, *_RATES, *_STUCK),
+    "regularization-lowers-loss": (*_THROWN, *_RATES, *_STUCK),
+    "regularization-dominates": (*_THROWN, *_RATES, *_STUCK),
+    "regularization-without-effect": ("decay-not-applied",),
+    "frozen-parameters": (*_RATES, *_STUCK),
+    "learning-rate-too-high": ("killed-by-learning-rate", "overfit-diverges", "saturated-activation", *_STUCK),
+    "learning-rate-too-low": ("overfit-too-slow", "range-edge"),
+    "overfit-diverges": ("killed-by-learning-rate", "no-usable-learning-rate", "range-edge"),
+    "killed-by-learning-rate": _STUCK,
+    "floor-above-zero": ("cannot-overfit", "overfit-too-slow", "range-edge"),
+    "constant-predictions": ("cannot-overfit", "no-usable-learning-rate", "range-edge"),
+    "cannot-overfit": ("no-usable-learning-rate", "range-edge"),
+    "no-usable-learning-rate": ("range-edge",),
+}
+
+
+def diagnose(measurements: Mapping[str, Any], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings with excuses heard and `explains` filled in, causes before consequences.
+
+    Args:
+        measurements: Measurements by check, of the checks that were measured.
+        findings: What the rules found, in the lecture's order.
+    """
+    found = list(findings)
+    excused = _excuses(found, measurements)
+    heard = [_lower(finding, *excused) if excused else finding for finding in found]
+    explained = [replace(finding, explains=_consequences(finding, heard)) for finding in heard]
+    return tuple(_root_first(explained))
+
+
+def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> tuple[Mapping[str, Severity], str] | None:
+    """To what memorizing 20 examples at the user's own learning rate lowers which rules, and the words for it.
+
+    A network that does is not kept from learning by the size of its loss or step, by a layer that is linear, or by
+    gradients of one sign; what is wrong with it may still cost time.
+    """
+    overfit = measurements.get("overfit")
+    if overfit is None or overfit.own.outcome not in ("memorized", "at the floor"):
+        return None
+    lowered = {
+        "learning-rate-too-low": Severity.WARNING,
+        "idle-maxout-piece": Severity.WARNING,
+        "collapsed-slope": Severity.WARNING,
+        "same-sign-gradient": Severity.INFO,
+    }
+    if any(finding.rule == "summed-loss" for finding in findings):
+        lowered |= {"summed-loss": Severity.WARNING, "unexpected-initial-loss": Severity.WARNING}
+    return lowered, f" It memorizes {overfit.examples} examples at this learning rate all the same."
+
+
+def _lower(finding: Finding, lowered: Mapping[str, Severity], note: str) -> Finding:
+    severity = lowered.get(finding.rule, finding.severity)
+    if severity.rank <= finding.severity.rank:
+        return finding
+    return replace(finding, severity=severity, message=finding.message + note)
+
+
+def _consequences(cause: Finding, findings: list[Finding]) -> tuple[str, ...]:
+    candidates = EXPLAINS.get(cause.rule, ())
+    return tuple(
+        dict.fromkeys(
+            f.rule
+            for f in findings
+            if f.rule in candidates and f.rule != cause.rule and cause.severity.rank <= f.severity.rank
+        )
+    )
+
+
+def _root_first(findings: list[Finding]) -> list[Finding]:
+    """Roots by severity, then by how much they explain, then in the order given; each followed by what it explains."""
+    consequences = {rule for finding in findings for rule in finding.explains}
+    roots = [f for f in findings if f.rule not in consequences] or findings
+    roots.sort(key=lambda f: (f.severity.rank, -len(f.explains)))
+    ordered: list[Finding] = []
+
+    def place(finding: Finding) -> None:
+        if any(finding is placed for placed in ordered):
+            return
+        ordered.append(finding)
+        for rule in finding.explains:
+            for other in findings:
+                if other.rule == rule:
+                    place(other)
+
+    for finding in [*roots, *findings]:
+        place(finding)
+    return ordered

@@ -1,0 +1,189 @@
+"""The user's trainer behind a guard: timed, counted, its exceptions named, its outputs checked."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from array_api_compat import is_array_api_obj
+
+from babysit.blame import blame
+from babysit.errors import Skip, TargetError
+from babysit.task import Task
+from babysit.trainer import (
+    Array,
+    Batch,
+    Output,
+    Scalar,
+    State,
+    SupportsParameters,
+    SupportsRegularization,
+    SupportsTrace,
+    Trainer,
+    Visit,
+)
+
+
+def as_number(value: Scalar, what: str) -> float:
+    """The value as a float; NaN and infinities are numbers.
+
+    Raises:
+        TargetError: It is no real number, or an array of several.
+    """
+    if is_array_api_obj(value) and value.shape not in ((), (1,)):
+        raise TargetError(f"{what} has shape {tuple(value.shape)}; it must be one number")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"{what} must be a number, not {value!r} ({type(value).__name__})") from error
+
+
+class Driven:
+    """A trainer whose every call is guarded. Satisfies `Trainer` itself, with plain floats in its outputs.
+
+    Attributes:
+        seconds: Time spent in the user's code.
+        steps: Calls of `step` so far.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.seconds = 0.0
+        self.steps = 0
+
+    @contextmanager
+    def _guard(self, call: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except (Skip, TargetError):
+            raise
+        except SystemExit as error:
+            raise TargetError(f"{call} called sys.exit({error.code!r})") from error
+        except Exception as error:  # the user's code may raise anything
+            raise TargetError(f"{call} raised {blame(error)}") from error
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def supports(self, power: type[Any]) -> bool:
+        """Whether the user's trainer has an optional power."""
+        return isinstance(self._trainer, power)
+
+    def _power(self, power: type[Any], what: str) -> Any:
+        if not self.supports(power):
+            raise Skip(f"the trainer can't {what} (it lacks {power.__name__})")
+        return self._trainer
+
+    @property
+    def task(self) -> Task:
+        """The trainer's task."""
+        return self._trainer.task
+
+    @property
+    def learning_rate(self) -> float:
+        """The trainer's learning rate."""
+        with self._guard("learning_rate"):
+            return as_number(self._trainer.learning_rate, "learning_rate")
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        with self._guard("learning_rate = ..."):
+            self._trainer.learning_rate = value
+
+    @property
+    def regularization_scale(self) -> float:
+        """The scale of all regularization; 1 as the program has it."""
+        with self._guard("regularization_scale"):
+            return as_number(self._trainer.regularization_scale, "regularization_scale")
+
+    @regularization_scale.setter
+    def regularization_scale(self, value: float) -> None:
+        with self._guard("regularization_scale = ..."):
+            self._trainer.regularization_scale = value
+
+    def batches(self, split: str = "train") -> Iterator[Batch]:
+        """The batches of a split, each known to be a pair.
+
+        Raises:
+            TargetError: The loader raises, or yields something else than (inputs, targets).
+        """
+        call = f"batches({split!r})"
+        with self._guard(call):
+            source: Iterable[Any] = self._trainer.batches(split)
+            iterator = iter(source)
+        while True:
+            with self._guard(call):
+                batch = next(iterator, None)
+            if batch is None:
+                return
+            if not (isinstance(batch, tuple | list) and len(batch) == 2):
+                raise TargetError(f"{call} must yield (inputs, targets), not {type(batch).__name__}")
+            yield (batch[0], batch[1])
+
+    def _output(self, call: str, output: Any) -> Output:
+        if not isinstance(output, Output):
+            raise TargetError(f"{call} must return babysit.Output, not {type(output).__name__}")
+        return replace(
+            output,
+            loss=as_number(output.loss, f"the loss of {call}"),
+            penalty=as_number(output.penalty, f"the penalty of {call}"),
+        )
+
+    def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
+        """The trainer's evaluation, loss and penalty as floats."""
+        call = f"evaluate(batch, training={training})"
+        with self._guard(call):
+            output = self._trainer.evaluate(batch, training=training)
+        return self._output(call, output)
+
+    def step(self, batch: Batch) -> Output:
+        """One update, loss and penalty as floats."""
+        self.steps += 1
+        call = f"step {self.steps}"
+        with self._guard(call):
+            output = self._trainer.step(batch)
+        return self._output(call, output)
+
+    def save(self) -> State:
+        """The trainer's state."""
+        with self._guard("save()"):
+            return self._trainer.save()
+
+    def load(self, state: State) -> None:
+        """Put a state back."""
+        with self._guard("load(state)"):
+            self._trainer.load(state)
+
+    def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
+        """The trainer's trace.
+
+        Raises:
+            Skip: The trainer has no trace, or can't follow this network.
+        """
+        trainer: SupportsTrace = self._power(SupportsTrace, "show what flows through its layers")
+        with self._guard("trace(batch, visit)"):
+            output = trainer.trace(batch, visit, training=training)
+        return self._output("trace(batch, visit)", output)
+
+    def parameters(self) -> Mapping[str, Array]:
+        """The trainable parameters.
+
+        Raises:
+            Skip: The trainer can't name them.
+        """
+        trainer: SupportsParameters = self._power(SupportsParameters, "name its parameters")
+        with self._guard("parameters()"):
+            return trainer.parameters()
+
+    def strengths(self) -> Mapping[str, float] | None:
+        """The stated strengths of regularization; None if the trainer doesn't tell.
+
+        Raises:
+            Skip: The strength can't be scaled.
+        """
+        if not self.supports(SupportsRegularization):
+            return None
+        trainer: SupportsRegularization = self._power(SupportsRegularization, "state its regularization")
+        with self._guard("strengths()"):
+            return trainer.strengths()

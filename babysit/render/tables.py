@@ -1,0 +1,73 @@
+"""Tables that stay readable on narrow consoles: where columns don't fit, one thing beneath the other."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from babysit.render.characters import Pen
+from babysit.report import Table
+
+INDENT = (0, 0, 0, 2)
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|[-+]?inf|-?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Labels in one column and what they name in the other."""
+
+    rows: tuple[tuple[Text, RenderableType], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Each value beside its label, or beneath it where labels would take more than half the width."""
+        if max((label.cell_len for label, _ in self.rows), default=0) > options.max_width // 2:
+            for label, value in self.rows:
+                yield label
+                yield Padding(value, INDENT)
+            return
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for label, value in self.rows:
+            grid.add_row(label, value)
+        yield grid
+
+
+def pairs(rows: Iterable[tuple[Text, RenderableType]]) -> Pairs:
+    """The rows as one renderable."""
+    return Pairs(tuple(rows))
+
+
+@dataclass(frozen=True)
+class TablePlot:
+    """A table under its title; columns of numbers are aligned on the right."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rows and columns, or where no column can be given its longest word, row after row as pairs."""
+        pen = Pen(options.ascii_only)
+        yield pen.write(self.table.title, "bold")
+        grid = self._columns(pen)
+        needed = Measurement.get(console, options.update(max_width=10_000), grid).minimum
+        yield from [grid] if needed <= options.max_width else self._one_by_one(pen)
+
+    def _columns(self, pen: Pen) -> Grid:
+        grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for index, name in enumerate(self.table.columns):
+            numeric = all(_NUMBER.fullmatch(row[index]) for row in self.table.rows)
+            grid.add_column(pen.write(name), justify="right" if numeric else "left", overflow="fold")
+        for row in self.table.rows:
+            grid.add_row(*map(pen.write, row))
+        return grid
+
+    def _one_by_one(self, pen: Pen) -> Iterator[RenderableType]:
+        for index, row in enumerate(self.table.rows):
+            yield from [""] if index else []
+            cells = zip(self.table.columns, row, strict=True)
+            yield pairs((pen.write(name, "dim"), pen.write(cell)) for name, cell in cells)

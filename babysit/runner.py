@@ -1,0 +1,185 @@
+"""Runs checks on a trainer in the lecture's order and makes the report; a crash is a result, not an abort."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from babysit.check import Check
+from babysit.config import Config
+from babysit.diagnose import diagnose
+from babysit.errors import RestoreError, Skip, TargetError, UsageError
+from babysit.report import Finding, Report, Result, Seconds, Severity, Status
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.trainer import Trainer
+
+Progress = Callable[[str, int, int], None]  # (check, done, total)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which checks to run, and how to judge them.
+
+    Args:
+        checks: In the order in which they run.
+        settings: The settings of each, by its name.
+        rules: Ids of the rules to judge by; None for all.
+        ignore: Reasons by rule that is left out.
+        expected: Reasons by rule that is known to be broken.
+    """
+
+    checks: tuple[Check, ...]
+    settings: Mapping[str, Any]
+    rules: frozenset[str] | None = None
+    ignore: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -> Plan:
+    """What a configuration asks for.
+
+    Args:
+        config: Its `select` names checks and rules; a rule brings its check along.
+        checks: All checks by name, in the lecture's order.
+        only: The one check to run.
+    """
+    chosen, rules = set(checks), None
+    if config.select:
+        names = set(config.select)
+        chosen = {name for name, check in checks.items() if name in names or names & set(check.rules)}
+        rules = frozenset(id for name in names for id in (checks[name].rules if name in checks else (name,)))
+    if only is not None:
+        if only not in chosen:
+            raise UsageError(f"nothing of {only} is selected: {', '.join(config.select)}")
+        chosen = {only}
+    return Plan(
+        checks=tuple(check for name, check in checks.items() if name in chosen),
+        settings=config.settings,
+        rules=rules,
+        ignore=config.ignore,
+        expected=config.expected,
+    )
+
+
+def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress: Progress | None = None) -> Report:
+    """Measure and judge.
+
+    Args:
+        trainer: The user's; left as it was found.
+        plan: What to run.
+        target: Its name, for the report.
+        seed: The seed that it was built with.
+        progress: Called as the checks proceed.
+
+    Raises:
+        TargetError: The trainer fails before any check can begin.
+    """
+    from babysit.bench import Bench
+
+    began = time.perf_counter()
+    bench = Bench(trainer)
+    results, interrupted = _measure(bench, plan, progress or (lambda check, done, total: None))  # noqa: ARG005
+    wall = time.perf_counter() - began
+    blank = Report(
+        target,
+        seed,
+        version("babysit"),
+        interrupted=interrupted,
+        seconds=Seconds(bench.trainer.seconds, max(0.0, wall - bench.trainer.seconds)),
+    )
+    return conclude(blank, results, plan)
+
+
+def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Result], bool]:
+    """Every check's result, so far as it got, and whether Ctrl-C ended it."""
+    results: list[Result] = []
+    gone: dict[str, str] = {}  # reasons to block, by rule
+    for check in plan.checks:
+        settings = plan.settings[check.name]
+        bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
+        blocked = [reason for rule, reason in gone.items() if rule in (*check.blocked_by, "")]
+        if blocked:
+            results.append(Result(check.name, Status.BLOCKED, blocked[0], settings=asdict(settings)))
+            continue
+        progress(check.name, 0, 1)
+        try:
+            result = _result(bench, check, settings)
+        except KeyboardInterrupt:
+            return results, True
+        except RestoreError as error:
+            result = Result(check.name, Status.CRASHED, str(error), settings=asdict(settings))
+            gone[""] = f"the trainer could not be put back after {check.name}"
+        results.append(result)
+        if result.measurement is not None:
+            found = check.judge(result.measurement, settings)
+            gone |= {f.rule: f"{f.rule} was found by {check.name}" for f in found if f.severity is Severity.ERROR}
+        progress(check.name, 1, 1)
+    return results, False
+
+
+def _result(bench: "Bench", check: Check, settings: Any) -> Result:
+    """One check, measured; a target that fails makes a result too."""
+    began, target_seconds, steps = time.perf_counter(), bench.trainer.seconds, bench.trainer.steps
+    measurement, status, reason = None, Status.PASSED, ""
+    try:
+        measurement = check.measure(bench, settings)
+    except Skip as skip:
+        status, reason = Status.SKIPPED, str(skip)
+    except RestoreError:
+        raise
+    except TargetError as error:
+        status, reason = Status.CRASHED, str(error)
+    spent = bench.trainer.seconds - target_seconds
+    own = max(0.0, time.perf_counter() - began - spent)
+    return Result(
+        check.name,
+        status,
+        reason,
+        measurement,
+        asdict(settings),
+        steps=bench.trainer.steps - steps,
+        seconds=Seconds(spent, own),
+    )
+
+
+def conclude(blank: Report, results: Iterable[Result], plan: Plan) -> Report:
+    """The report of these measurements under this plan's settings. Pure: nothing is measured again.
+
+    Args:
+        blank: A report that says what was run; its results and findings are replaced.
+        results: What was measured; others than the plan's checks are left out.
+        plan: How to judge.
+    """
+    planned = {check.name: check for check in plan.checks}
+    kept = [result for result in results if result.check in planned]
+    measured = {result.check: result.measurement for result in kept if result.measurement is not None}
+    judged = {name: planned[name].judge(m, plan.settings[name]) for name, m in measured.items()}
+    everything = [f for found in judged.values() for f in found if plan.rules is None or f.rule in plan.rules]
+    present = {f.rule for f in everything}
+    findings = diagnose(measured, [f for f in everything if f.rule not in plan.ignore])
+    testable = {rule for name in measured for rule in planned[name].rules}
+    return replace(
+        blank,
+        results=tuple(_judged(result, planned[result.check], plan, findings) for result in kept),
+        findings=findings,
+        ignored={rule: reason for rule, reason in plan.ignore.items() if rule in present},
+        expected={rule: reason for rule, reason in plan.expected.items() if rule in present},
+        unmet={rule: reason for rule, reason in plan.expected.items() if rule in testable - present},
+    )
+
+
+def _judged(result: Result, check: Check, plan: Plan, findings: tuple[Finding, ...]) -> Result:
+    """The result with its status and exhibits."""
+    if result.measurement is None:
+        return result
+    settings = plan.settings[check.name]
+    errors = any(f.rule in check.rules and f.severity is Severity.ERROR for f in findings)
+    return replace(
+        result,
+        status=Status.FAILED if errors else Status.PASSED,
+        settings=asdict(settings),
+        exhibits=tuple(check.exhibits(result.measurement, settings)),
+    )

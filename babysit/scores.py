@@ -1,0 +1,158 @@
+"""What a batch of scores tells before anything was learned, held against its task."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from babysit import arrays
+from babysit.driven import Driven
+from babysit.task import Task
+from babysit.trainer import Array, Batch, Record
+
+ROLLS = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
+
+
+@dataclass(frozen=True)
+class Look:
+    """Numbers of one set of scores and targets; fields as in `check_loss.Measurement`."""
+
+    task: Task
+    chance: Mapping[str, float]
+    spread: float = math.nan
+    excess: float = math.inf
+    luck: float = math.nan
+    score: float = math.nan
+    best_constant_score: float = math.nan
+    reference_loss: float = math.nan
+    probability_loss: float = math.nan
+    distributions: bool = False
+    problem: str = ""
+
+
+def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any]) -> Look:
+    """Hold the scores of several batches against their task.
+
+    Args:
+        task: The trainer's task.
+        scores: One array a batch, or None where the trainer gives none.
+        targets: The targets of the same batches; batches of other shapes than the first are left out.
+    """
+    alike = [
+        (s, t)
+        for s, t in zip(scores, targets, strict=True)
+        if _shape(s) == _shape(scores[0]) and _shape(t) == _shape(targets[0])
+    ]
+    truth = arrays.concatenate([t for _, t in alike])
+    joined = arrays.concatenate([s for s, _ in alike]) if scores[0] is not None else None
+    problem = task.problem(joined, truth)
+    if problem:
+        return Look(task, {}, problem=problem)
+    chance = task.chance_losses(truth)
+    if joined is None:
+        return Look(task, chance)
+    spread = score_spread(task, joined, truth)
+    uninformed = _uninformed_loss(task, joined, truth)
+    reference = task.reference_loss(joined, truth)
+    excess = task.spread_excess(spread)
+    return Look(
+        task=task,
+        chance=chance,
+        spread=spread,
+        excess=max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess,
+        luck=abs(reference - uninformed),
+        score=task.score(joined, truth),
+        best_constant_score=_best_constant_score(task, truth),
+        reference_loss=reference,
+        probability_loss=task.probability_loss(joined, truth),
+        distributions=are_distributions(joined),
+    )
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return tuple(x.shape[1:]) if x is not None else ()
+
+
+def score_spread(task: Task, scores: Array, targets: Array) -> float:
+    """Over the classes about their mean; of a single score about 0; for R^2 about 0, in units of the targets' RMS."""
+    xp = array_namespace(scores)
+    values = xp.astype(scores, xp.float64)
+    if task.metric == "R²":
+        scale = math.sqrt(float(xp.mean(xp.astype(targets, xp.float64) ** 2)))
+        return math.sqrt(float(xp.mean(values**2))) / scale if scale > 0 else math.nan
+    classes = getattr(task, "classes", 0)
+    if classes < 2:
+        return math.sqrt(float(xp.mean(values**2)))
+    axis = 1 if values.shape[1] == classes else values.ndim - 1
+    centered = values - xp.mean(values, axis=axis, keepdims=True)
+    return math.sqrt(float(xp.mean(centered**2)) * classes / (classes - 1))
+
+
+def _uninformed_loss(task: Task, scores: Array, targets: Array) -> float:
+    """Mean standard loss of these scores against other examples' targets, so that they can know nothing."""
+    n = arrays.count(targets)
+    shifts = [n * (k + 1) // (ROLLS + 1) for k in range(ROLLS)]
+    rolled = [arrays.take(targets, [(i + shift) % n for i in range(n)]) for shift in shifts]
+    return sum(task.reference_loss(scores, t) for t in rolled) / ROLLS
+
+
+def _best_constant_score(task: Task, targets: Array) -> float:
+    """Accuracy of always naming the commonest class; 0 for R^2."""
+    if task.metric != "accuracy":
+        return 0.0 if task.metric else math.nan
+    xp = array_namespace(targets)
+    flat = xp.reshape(targets, (-1,))
+    _, counts = xp.unique_counts(flat[flat >= 0])
+    return float(xp.max(counts)) / int(xp.sum(counts))
+
+
+def are_distributions(scores: Array) -> bool:
+    """Whether every row (axis 1) is non-negative and sums to 1 within 1e-4, for at least two classes."""
+    xp = array_namespace(scores)
+    if scores.ndim < 2 or scores.shape[1] < 2 or not arrays.is_floating(scores):
+        return False
+    off = xp.abs(xp.sum(scores, axis=1) - 1)
+    return float(xp.min(scores)) >= 0 and float(xp.max(off)) < 1e-4
+
+
+def last_layer(trainer: Driven, batch: Batch) -> tuple[str, str] | tuple[()]:
+    """Kind and name of the layer whose output the scores are; empty where no layer is seen to give them.
+
+    Raises:
+        Skip: The trainer has no trace, or can't follow this network.
+    """
+    outputs: list[tuple[str, str, Array]] = []
+
+    def visit(record: Record) -> None:
+        if record.phase == "forward":
+            outputs[:] = [(record.kind, record.name, arrays.duplicate(record.values))]
+
+    scores = trainer.trace(batch, visit).scores
+    if scores is None or not outputs:
+        return ()
+    kind, name, values = outputs[0]
+    xp = array_namespace(scores)
+    size = math.prod(scores.shape)
+    same = math.prod(values.shape) == size and bool(xp.all(xp.reshape(values, scores.shape) == scores))
+    return (kind, name) if same else ()
+
+
+def variation(task: Task, scores: Array | None, targets: Any) -> float:
+    """How much predictions vary over the examples: the largest spread of any score, in logits or in targets' spreads.
+
+    NaN where there are no scores. Logits are compared after their row's mean is taken off: only differences count.
+    """
+    if scores is None or not arrays.is_floating(scores):
+        return math.nan
+    xp = array_namespace(scores)
+    values = xp.astype(scores, xp.float64)
+    rows = xp.reshape(values, (values.shape[0], -1))
+    if rows.shape[1] > 1 and task.metric == "accuracy" and getattr(task, "classes", 0):
+        rows = rows - xp.mean(rows, axis=1, keepdims=True)
+    widest = math.sqrt(float(xp.max(xp.var(rows, axis=0))))
+    if task.metric != "R²":
+        return widest
+    scale = math.sqrt(task.constant_loss(targets))
+    return widest / scale if scale > 0 else math.nan

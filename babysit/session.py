@@ -1,0 +1,219 @@
+"""One call of the command: options -> config -> trainer -> report -> files -> exit code."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from babysit import config as configuration
+from babysit import runner
+from babysit.check import Check, find_checks
+from babysit.config import Config
+from babysit.errors import UsageError
+from babysit.render import formats, terminal
+from babysit.report import ExitCode, Report, Severity, exit_code
+
+if TYPE_CHECKING:
+    from babysit.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; None or empty where it says nothing.
+
+    Args:
+        target: The target named.
+        config: A configuration file instead of the one found upward.
+        seed: The seed.
+        format: What to print.
+        output: Where to, instead of standard output.
+        report: Further reports, each `FORMAT=PATH`.
+        select: Checks and rules.
+        ignore: Rules, each with or without `=REASON`.
+        fail_on: The least severity that fails.
+        quiet: The verdict alone.
+        set: Settings, each `NAME=VALUE`.
+        settings: Settings that have options of their own, by name.
+    """
+
+    target: str | None = None
+    config: Path | None = None
+    seed: int | None = None
+    format: str | None = None
+    output: Path | None = None
+    report: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    fail_on: Severity | None = None
+    quiet: bool = False
+    set: tuple[str, ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+
+def configured(options: Options, only: str | None = None) -> Config:
+    """The configuration file with the options on top.
+
+    Raises:
+        UsageError: An option, a key or a value is wrong, or a report can't be written where it should.
+    """
+    checks = find_checks()
+    found = options.config or configuration.find(Path.cwd())
+    base = configuration.load(found, checks, formats())
+    said = {
+        name: value
+        for name in ("target", "seed", "format", "output", "fail_on")
+        if (value := getattr(options, name)) is not None
+    }
+    config = replace(
+        base,
+        **said,
+        quiet=base.quiet or options.quiet,
+        select=configuration.names(options.select, checks, "--select") or base.select,
+        ignore={**base.ignore, **configuration.reasons(options.ignore, checks, "--ignore")},
+        report={**base.report, **dict(_report_option(text) for text in options.report)},
+    )
+    _known_format(config.format)
+    daily = [f"{name}={value}" for name, value in (options.settings or {}).items() if value is not None]
+    config = configuration.override(config, [*daily, *options.set], checks, only)
+    for path in (config.output, *config.report.values()):
+        if path is not None:
+            _writable(path)
+    return config
+
+
+def _report_option(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UsageError(f"--report takes FORMAT=PATH, such as --report json=report.json, not {text!r}")
+    _known_format(name)
+    return name, Path(path)
+
+
+def _known_format(name: str) -> None:
+    if name not in formats():
+        raise UsageError(f"unknown format {name!r}; known are {', '.join(formats())}")
+
+
+def _writable(path: Path) -> None:
+    """Known before anything runs, since a lost report costs a run.
+
+    Raises:
+        UsageError: Nothing can be written there.
+    """
+    fresh = not path.exists()
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error.strerror}") from None
+    if fresh:
+        path.unlink()
+
+
+def check(options: Options, only: str | None = None) -> ExitCode:
+    """Run the checks, or one of them, on the target.
+
+    Raises:
+        BabysitError: The options are wrong, or the target can't be built.
+    """
+    from babysit import target
+
+    config = configured(options, only)
+    named = config.target
+    if named is None:
+        raise UsageError("no target: babysit run path/to/file.py:factory (or write `target:` into babysit.yaml)")
+    return _check(config, lambda: target.build(named, config.seed), named, only)
+
+
+def demo(options: Options, build: Callable[[], "Trainer"], name: str) -> ExitCode:
+    """Run the checks on the embedded network."""
+    from babysit.seeds import seed_everything
+
+    config = configured(options)
+    seed_everything(config.seed)
+    return _check(config, build, name)
+
+
+def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
+    plan = runner.plan(config, find_checks(), only)
+    with contextlib.redirect_stdout(sys.stderr):  # what the program prints must not run into a machine's format
+        with _bars(plan.checks, quiet=config.quiet) as progress:
+            report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
+    return publish(report, config)
+
+
+@contextlib.contextmanager
+def _bars(checks: tuple[Check, ...], *, quiet: bool) -> Iterator[runner.Progress]:
+    """A progress bar for the check that runs, on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:18}"),
+        BarColumn(),
+        TextColumn("{task.fields[place]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("", place="")
+        names = [check.name for check in checks]
+
+        def show(name: str, done: int, total: int) -> None:
+            place = f"{names.index(name) + 1} of {len(names)}"
+            progress.update(task, description=name, completed=done, total=total, place=place)
+
+        yield show
+
+
+def judge(path: Path, options: Options) -> ExitCode:
+    """Judge a saved report again, under its own settings with `--set` on top. Nothing is trained."""
+    from babysit.render import json
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not a JSON report: it is not UTF-8 text") from None
+    checks = find_checks()
+    config = configured(replace(options, set=()))
+    saved = json.read(text)
+    ran = {result.check: checks[result.check].settings(**result.settings) for result in saved.results}
+    settings = {**config.settings, **ran}
+    config = configuration.override(replace(config, settings=settings), options.set, checks)
+    return publish(runner.conclude(saved, saved.results, runner.plan(config, checks)), config)
+
+
+def publish(report: Report, config: Config) -> ExitCode:
+    """Print the report, write it where the configuration says, and give its exit code.
+
+    Raises:
+        UsageError: A file can't be written; the report is printed all the same.
+    """
+    known = formats()
+    wanted = {**{path: name for name, path in config.report.items()}}
+    if config.output is not None:
+        wanted[config.output] = config.format
+    failed = [
+        f"{path} can't be written: {error.strerror}"
+        for path, name in wanted.items()
+        if (error := _write(path, known[name](report, config.fail_on)))
+    ]
+    if config.format == "text" and (config.output is None or failed):
+        terminal.render(report, Console(), fail_on=config.fail_on, quiet=config.quiet)
+    elif config.output is None or failed:
+        sys.stdout.write(known[config.format](report, config.fail_on))
+    if failed:
+        raise UsageError("; ".join(failed))
+    return exit_code(report, config.fail_on)
+
+
+def _write(path: Path, text: str) -> OSError | None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return error
+    return None

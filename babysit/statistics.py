@@ -1,0 +1,167 @@
+"""Streaming statistics of a layer's units over many examples, on any array backend.
+
+Arrays stay on the device that holds them; only `summary` brings numbers to the host, once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from babysit import arrays
+from babysit.trainer import Array, Record
+
+# A bounded activation is saturated where its local gradient is under a twentieth of its largest: |tanh| > 0.975, or a
+# sigmoid within 0.0127 of 0 or 1. The lecture's saturated tanh layers stand at +-1 with a spread of 0.98.
+SATURATED = 0.05
+# A unit is constant where its output varies by less than a thousandth of its size: an update of the usual size (1e-3
+# of the weights, CS231n notes 3) then moves it as much as all the data does.
+CONSTANT = 1e-3
+
+BOUNDED = ("tanh", "sigmoid")  # kinds that can saturate
+RECTIFIED = ("relu",)  # kinds that can die: no gradient at all below zero
+PIECEWISE = ("maxout",)
+SLOPED = ("prelu",)
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One nonlinearity over many examples; shares lie between 0 and 1 and count units unless said otherwise.
+
+    Args:
+        name: The layer's name.
+        kind: The nonlinearity.
+        units: Number of units (channels, for convolutions).
+        examples: Values seen of each unit: examples times positions.
+        mean: Of all outputs.
+        spread: Standard deviation of all outputs.
+        dead: Units that were zero for every example; a rectifier's only.
+        saturated: Share of outputs (not units) with next to no local gradient; a bounded activation's only.
+        gradient_through: Mean local gradient over the largest one possible; a bounded activation's or rectifier's only.
+        constant: Units whose output does not vary over the examples, dead ones left out.
+        idle_pieces: Maxout units of which some piece never won.
+        slope: Measured slope below zero, of a PReLU; NaN if not measured.
+        common: Share of the outputs' power that is the same for every example: |E h|^2 / E|h|^2.
+        one_sign: Whether the mean output has the same sign in (nearly) all units that are not always 0.
+    """
+
+    name: str
+    kind: str
+    units: int
+    examples: int
+    mean: float
+    spread: float
+    dead: int
+    saturated: float
+    gradient_through: float
+    constant: int
+    idle_pieces: int
+    slope: float
+    common: float
+    one_sign: bool
+
+
+def _units_last(values: Array, axis: int) -> Array:  # (N, units, ...) -> (M, units)
+    xp = array_namespace(values)
+    moved = xp.moveaxis(values, axis, -1)
+    return xp.reshape(moved, (-1, moved.shape[-1]))
+
+
+class UnitStatistics:
+    """Accumulates one layer's records, batch by batch.
+
+    Args:
+        name: The layer's name.
+        kind: Its nonlinearity.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name, self.kind = name, kind
+        self.examples = 0
+        self._sums: dict[str, Any] = {}
+
+    def update(self, record: Record) -> None:
+        """Add one forward record of the nonlinearity."""
+        self.update_values(record.values, record.unit_axis)
+        if self.kind in PIECEWISE:
+            self._add_wins(record)
+        elif self.kind in SLOPED:
+            self._add_slope(record)
+
+    def update_values(self, array: Array, unit_axis: int) -> None:
+        """Add values whose units lie along `unit_axis`."""
+        values = _units_last(array, unit_axis)  # (M, units)
+        xp = array_namespace(values)
+        self.examples += int(values.shape[0])
+        wide = xp.astype(values, xp.float64)
+        self._add("sum", xp.sum(wide, axis=0))
+        self._add("squares", xp.sum(wide**2, axis=0))
+        self._keep("max", xp.max(values, axis=0), xp.maximum)
+        self._keep("min", xp.min(values, axis=0), xp.minimum)
+        if self.kind in BOUNDED:
+            local = 1 - wide**2 if self.kind == "tanh" else 4 * wide * (1 - wide)
+            self._add("saturated", xp.sum(xp.astype(local < SATURATED, xp.float64)))
+            self._add("through", xp.sum(local))
+        elif self.kind in RECTIFIED:
+            self._add("through", xp.sum(xp.astype(values > 0, xp.float64)))
+
+    def _add(self, name: str, value: Array) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _keep(self, name: str, value: Array, choose: Any) -> None:
+        self._sums[name] = choose(self._sums[name], value) if name in self._sums else value
+
+    def _add_wins(self, record: Record) -> None:
+        pieces: Array = record.inputs  # (N, units, pieces)
+        xp = array_namespace(pieces)
+        winners = xp.argmax(pieces, axis=-1)
+        wins = [xp.sum(xp.astype(winners == k, xp.float64), axis=0) for k in range(pieces.shape[-1])]
+        self._add("wins", xp.stack(wins, axis=-1))  # (units, pieces)
+
+    def _add_slope(self, record: Record) -> None:
+        xp = array_namespace(record.values)
+        inputs, values = (xp.astype(a, xp.float64) for a in (record.inputs, record.values))
+        negative = xp.where(inputs < 0, inputs, xp.zeros_like(inputs))
+        self._add("negative", xp.sum(negative**2))
+        self._add("products", xp.sum(negative * values))
+
+    def dead(self) -> Array:
+        """Which units were zero for every example so far; boolean (units,)."""
+        return (self._sums["max"] <= 0) & (self._sums["min"] >= 0)
+
+    def summary(self) -> LayerSummary:
+        """The numbers so far."""
+        sums, n = self._sums, self.examples
+        xp = array_namespace(sums["sum"])
+        units = int(sums["sum"].shape[0])
+        largest, least = sums["max"], sums["min"]
+        dead = self.dead()
+        size = xp.maximum(xp.abs(largest), xp.abs(least))
+        still = (largest - least <= CONSTANT * size) & ~dead
+        power = float(xp.sum(sums["squares"])) / n
+        means = sums["sum"] / n
+        mean = float(xp.mean(means))
+        total = n * units
+        negative = float(sums.get("negative", 0.0))
+        return LayerSummary(
+            name=self.name,
+            kind=self.kind,
+            units=units,
+            examples=n,
+            mean=mean,
+            spread=max(0.0, power / units - mean**2) ** 0.5,
+            dead=arrays.total(dead) if self.kind in RECTIFIED else 0,
+            saturated=float(sums.get("saturated", 0.0)) / total,
+            gradient_through=float(sums["through"]) / total if "through" in sums else 1.0,
+            constant=arrays.total(still) if n > 1 else 0,
+            idle_pieces=arrays.total(xp.any(sums["wins"] == 0, axis=-1)) if "wins" in sums else 0,
+            slope=float(sums["products"]) / negative if negative > 0 else float("nan"),
+            common=float(xp.sum(means**2)) / power if power > 0 else 0.0,
+            one_sign=_one_sign(means),
+        )
+
+
+def _one_sign(means: Array) -> bool:
+    """Whether 99 % of the units that aren't always zero have a mean of the same sign."""
+    positive, negative = arrays.total(means > 0), arrays.total(means < 0)
+    return max(positive, negative) >= 0.99 * max(1, positive + negative)

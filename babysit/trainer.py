@@ -1,0 +1,169 @@
+"""The trainer protocol: the little that babysit needs from a training program.
+
+Satisfy it by structure, no base class needed, or let an adapter in `babysit.adapters` do it.
+
+    Trainer                  batches, evaluate, step, save, load; a task and two settable numbers
+    ├── SupportsTrace        + trace: what flows through the layers, forward and backward
+    ├── SupportsParameters   + parameters and gradients by name
+    ├── SupportsRegularization  + the strengths the program states
+    └── SupportsRanks        + rank, size, gather: one program on several processes
+
+A check that needs a power the trainer lacks is skipped, with the reason; it never passes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from babysit.task import Task
+
+Array: TypeAlias = Any  # an array of any library that the Python array API standard covers
+Scalar: TypeAlias = Any  # a number, or an array of one element
+Tree: TypeAlias = Any  # an array, or a tuple, list or dict of trees
+Batch: TypeAlias = tuple[Tree, Tree]  # (inputs, targets), examples along axis 0 of every array
+State: TypeAlias = Mapping[str, Any]  # a named tree of arrays and plain values
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one evaluation or step gives.
+
+    Args:
+        loss: The data loss, reduced as the program itself reduces it (a mean over examples, as a rule).
+        penalty: The regularization term of the loss at the present `regularization_scale`.
+        scores: What the loss sees, shape (N, C, ...) or (N, ...): logits, margins or predictions.
+        updated: False where the step was skipped (loss scaling) or only accumulated gradients.
+    """
+
+    loss: Scalar
+    penalty: Scalar = 0.0
+    scores: Array | None = None
+    updated: bool = True
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """A training program, one batch at a time.
+
+    Attributes:
+        task: What the scores mean; gives the chance loss.
+        learning_rate: Settable. Other parameter groups keep their ratio to the first.
+        regularization_scale: Settable. 1.0 as the program has it, 0.0 all off (penalty, decay, dropout).
+    """
+
+    task: Task
+    learning_rate: float
+    regularization_scale: float
+
+    def batches(self, split: str = "train") -> Iterable[Batch]:
+        """Batches of the split `"train"` or `"val"`, anew at each call; empty if there is no such split."""
+        ...
+
+    def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
+        """Forward pass only, in training mode or not. Changes nothing in either mode."""
+        ...
+
+    def step(self, batch: Batch) -> Output:
+        """One update in training mode. The loss returned is from before the update."""
+        ...
+
+    def save(self) -> State:
+        """A copy of all that a step can change: parameters, optimizer state, running statistics, generators."""
+        ...
+
+    def load(self, state: State) -> None:
+        """Put back what `save` gave, bit for bit."""
+        ...
+
+
+Phase: TypeAlias = Literal["forward", "backward"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One layer's call as a trace sees it; arrays may be overwritten once `visit` returns.
+
+    Args:
+        name: The layer's own name, the same in both phases and over several traces.
+        kind: "linear", "norm", or the nonlinearity: "relu", "leaky-relu", "prelu", "elu", "tanh",
+            "sigmoid", "maxout", "softmax", ...
+        phase: "forward" with the layer's output, "backward" with the gradient of that output.
+        unit_axis: The axis of `values` that counts units; all others count examples and positions.
+        inputs: What went in; for maxout (N, units, pieces), else shaped so that it broadcasts with
+            `values` where the layer is elementwise.
+        values: What came out (N, units, ...), or the loss's gradient with respect to it.
+        parameters: Names of the parameters used on the way since the previous nonlinearity.
+    """
+
+    name: str
+    kind: str
+    phase: Phase
+    unit_axis: int
+    inputs: Array | None
+    values: Array
+    parameters: tuple[str, ...] = ()
+
+
+Visit: TypeAlias = Callable[[Record], None]
+
+
+@runtime_checkable
+class SupportsTrace(Protocol):
+    """A trainer that can show what flows through its layers."""
+
+    def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
+        """One forward and, where possible, backward pass without an update.
+
+        `visit` receives a record as each layer is called and, from trainers that can tell, again as its
+        gradient arrives. Changes nothing.
+
+        Raises:
+            Skip: The network's operations can't be followed; the message says where and why.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsParameters(Protocol):
+    """A trainer whose parameters and gradients have names."""
+
+    def parameters(self) -> Mapping[str, Array]:
+        """The trainable parameters by name."""
+        ...
+
+    def set_parameters(self, values: Mapping[str, Array]) -> None:
+        """Overwrite the named parameters; others stay."""
+        ...
+
+    def gradients(self, batch: Batch) -> tuple[Output, Mapping[str, Array]]:
+        """Gradients of loss plus penalty in training mode, at the present scale. Changes nothing."""
+        ...
+
+    def last_gradients(self) -> Mapping[str, Array]:
+        """What the latest step used, after accumulation and clipping."""
+        ...
+
+
+@runtime_checkable
+class SupportsRegularization(Protocol):
+    """A trainer that can say what regularization the program states."""
+
+    def strengths(self) -> Mapping[str, float]:
+        """Stated strengths by name at scale 1 (`{"reg": 1e-3}`); empty if the program states none.
+
+        Raises:
+            Skip: The strength can't be scaled from outside; the message says why.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsRanks(Protocol):
+    """A trainer that runs as one of several processes."""
+
+    rank: int
+    size: int
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, in the order of ranks, on every rank."""
+        ...
