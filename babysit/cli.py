@@ -75,8 +75,8 @@ def _command(name: str, help: str, own: list[inspect.Parameter], body: Callable[
 def _options(values: dict[str, Any], **more: Any) -> Any:
     from babysit.session import Options
 
-    lists = {name: values.pop(name) or () for name in ("report", "select", "ignore", "set")}
-    return Options(**values, **lists, **more)
+    lists = {name: values[name] or () for name in ("report", "select", "ignore", "set")}
+    return Options(**{**values, **lists, **more})
 
 
 def _run(**values: Any) -> int:

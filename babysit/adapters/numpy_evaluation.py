@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from babysit.adapters.numpy_lineage import linear
 from babysit.adapters.numpy_model import Program
 from babysit.adapters.numpy_modes import NotHeld, find_switches, holding
 from babysit.adapters.numpy_state import generator_states, move_generators, untouched
@@ -188,8 +189,8 @@ class Evaluation:
         """Whether `loss(X, y)` draws no random number, and is the mean or sum of what it is for halves of the batch."""
         if dropout not in self._alike:
             whole = self._loss(X, y, 0.0, dropout, training=True)
-            if not math.isfinite(whole):
-                return True  # wrong in either mode, and nothing to find out from it
+            if not math.isfinite(whole) or len(X) < 2:
+                return True  # nothing to find out from it
             self._alike[dropout] = not self._draws(X, y, dropout) and self._is_composed(X, y, dropout)
         return self._alike[dropout]
 
@@ -201,7 +202,7 @@ class Evaluation:
         except _PROGRAM_ERRORS:
             return True  # it works for this number of examples alone, which says nothing about modes
         close = partial(math.isclose, whole, rel_tol=_COMPOSED, abs_tol=_COMPOSED)
-        return half == 0 or close((left + right) / 2) or close(left + right)
+        return close((left + right) / 2) or close(left + right)
 
     def _draws(self, X: Array, y: Array, dropout: bool) -> bool:
         model = self._program.model
@@ -215,7 +216,7 @@ class Evaluation:
         return scores is not None and _agree(loss, _reference(self._task, scores, y), scores)
 
     def _forward_in_loss(self, X: Array, y: Array, dropout: bool) -> Forward | None:
-        """The forward pass within `loss(X, y)`: up to the first scores whose standard loss is what it returns."""
+        """The forward pass within `loss(X, y)`: up to the scores whose standard loss is what it returns."""
         shape = self._scores(X, dropout, training=False).shape
         params = self._program.model.params
         with untouched(self._program.model):
@@ -223,11 +224,11 @@ class Evaluation:
                 (loss, _), tape = record(lambda x: self._program.loss(x, y, scale=0.0, dropout=dropout), X, params)
             except _PROGRAM_ERRORS:
                 return None
-        for node in tape.nodes:
-            like_scores = node.value.shape == shape and node.value.dtype.kind == "f"
-            if like_scores and _agree(loss, _reference(self._task, node.value, y), node.value):
-                return Forward(node, tape.nodes)
-        return None
+        alike = [node for node in tape.nodes if node.value.shape == shape and node.value.dtype.kind == "f"]
+        fitting = [node for node in alike if _agree(loss, _reference(self._task, node.value, y), node.value)]
+        # scores without a bias that is zero fit too, and so do scores less their maximum
+        outputs = [node for node in fitting if linear(node)][-1:] or fitting[:1]
+        return Forward(outputs[0], tape.nodes) if outputs else None
 
     def forward(self, X: Array, y: Array, *, scale: float, training: bool) -> Forward:
         """The operations of a forward pass in this mode.

@@ -79,7 +79,7 @@ def dead_relu_by_learning_rate() -> LabTrainer:
 def saturated_tanh() -> LabTrainer:
     """Weights of standard deviation 1 push three tanh layers to -1 and 1, where no gradient passes."""
     sizes = (2, 100, 100, 100, 3)
-    return assemble(replace(DESIGN, sizes=sizes, activation="tanh", initialization="large-normal"))
+    return assemble(replace(DESIGN, sizes=sizes, activation="tanh", initialization="large-normal", l2=1e-6))
 
 
 @_breaks("inputs-ignored")
@@ -92,9 +92,7 @@ def zero_weights() -> LabTrainer:
 def small_weights_deep() -> LabTrainer:
     """Ten tanh layers with weights of 0.01 shrink every signal to nothing before it reaches the scores."""
     design = replace(DESIGN, sizes=(2, *[100] * 10, 3), activation="tanh", initialization="small-normal")
-    return assemble(
-        design, learning_rate=0.1, optimizer="momentum"
-    )  # Adam divides by the gradient's size, and recovers
+    return assemble(design, learning_rate=0.1, optimizer="momentum")  # Adam would recover
 
 
 @_breaks("constant-predictions")

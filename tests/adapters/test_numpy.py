@@ -343,6 +343,73 @@ def test_training_scores_are_those_that_the_loss_sees():
     assert not np.array_equal(output.scores, made.evaluate((X, y)).scores)
 
 
+@pytest.mark.parametrize(("training", "scale"), [(True, 1.0), (True, 0.0), (False, 1.0)])
+def test_trace_is_in_the_mode_asked_for(training, scale):
+    made = trainer(Full())
+    X, y = data()
+    made.step((X, y))
+    made.regularization_scale = scale
+    records = []
+    made.trace((X, y), records.append, training=training)
+    p, bn = made.model.params, made.model.bn_params[0]
+    a = X @ p["W1"] + p["b1"]
+    mean, var = (a.mean(0), a.var(0)) if training else (bn["running_mean"], bn["running_var"])
+    n = p["gamma1"] * (a - mean) / np.sqrt(var + 1e-5) + p["beta1"]
+    _, relu, last = records
+    assert [r.name for r in records] == ["W1,b1", "relu1", "W2,b2"]
+    assert relu.parameters == ("W1", "b1", "gamma1", "beta1")
+    np.testing.assert_allclose(relu.inputs, n, rtol=1e-9, atol=1e-12)
+    kept = np.count_nonzero(last.inputs) / np.count_nonzero(relu.values)
+    assert (kept < 0.7) == (training and scale == 1.0)
+    assert last.values.tobytes() == made.evaluate((X, y), training=training).scores.tobytes()
+
+
+def test_trace_of_dropout_in_the_code_is_of_the_training_pass():
+    made = trainer(Inline())
+    records = []
+    made.trace(data(), records.append)
+    _, relu, last = records
+    assert [r.name for r in records] == ["W1,b1", "relu1", "W2,b2"]
+    assert 0.3 < np.count_nonzero(last.inputs) / np.count_nonzero(relu.values) < 0.7
+
+
+def test_a_loss_that_is_not_finite_is_handed_on():
+    made = trainer(Plain())
+    made.model.params["W2"][:] = np.nan
+    for training in (True, False):
+        output = made.evaluate(data(), training=training)
+        assert np.isnan(output.loss)
+        assert np.isnan(output.scores).all()
+    made.model.params["W2"][:] = 0
+    assert made.evaluate(data()).loss == pytest.approx(np.log(3))
+
+
+def test_one_example_will_do():
+    made = trainer(Full(norm=False))
+    X, y = data(1)
+    assert made.evaluate((X, y)).scores.shape == (1, 3)
+    assert trainer(Parameter()).evaluate((X, y)).loss > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "off"), [("dropout_rate", 0.5, 0.0), ("dropout", 0.25, 0.0), ("keep_prob", 0.5, 1.0)]
+)
+def test_dropout_by_an_attribute_is_switched_off(name, value, off):
+    class Rated(Plain):
+        def loss(self, X, y=None):
+            self.seen = getattr(self, name)
+            return super().loss(X, y)
+
+    model = Rated()
+    setattr(model, name, value)
+    made = trainer(model)
+    made.step(data())
+    assert model.seen == value
+    made.regularization_scale = 0.0
+    made.step(data())
+    assert (model.seen, getattr(model, name)) == (off, value)
+
+
 def test_scale_zero_switches_dropout_off_and_leaves_batch_norm_training():
     made, without = trainer(Full()), Full(keep=1)
     made.regularization_scale = 0.0

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from babysit.adapters import wrap
+from babysit.adapters import find_adapters, wrap
 from babysit.errors import TargetError
 
 
@@ -65,3 +65,7 @@ def test_no_framework_is_imported_to_find_out():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[] False\n"
+
+
+def test_modules_that_serve_an_adapter_are_none():
+    assert [a.FRAMEWORK for a in find_adapters() if a.__name__.startswith("babysit.adapters.numpy")] == ["numpy"]
