@@ -64,6 +64,11 @@ class Finding:
     suggestion: str = ""
     explains: tuple[str, ...] = ()
 
+    @property
+    def seen(self) -> str:
+        """The message, with its place in front where it doesn't name it."""
+        return self.message if self.where in self.message else f"{self.where}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Fact:

@@ -141,9 +141,9 @@ def demo(options: Options, build: Callable[[], "Trainer"], name: str) -> ExitCod
 
 def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
-    with contextlib.redirect_stdout(sys.stderr):  # what the program prints must not run into a machine's format
-        with _bars(plan.checks, quiet=config.quiet) as progress:
-            report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
+    with _bars(plan.checks, quiet=config.quiet) as progress, contextlib.redirect_stdout(sys.stderr):
+        # what the program prints must not run into a machine's format
+        report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
     return publish(report, config)
 
 

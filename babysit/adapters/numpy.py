@@ -108,15 +108,16 @@ class NumpyTrainer:
 
     def _loss_and_gradients(self, batch: Batch) -> tuple[Output, dict[str, Array]]:
         scale, dropout = self.regularization_scale, self.regularization_scale != 0
-        data = None
+        data, scores = None, self._evaluation.plain_training_scores(*batch, dropout)
         if scale and any(self._program.strengths().values()):
             with untouched(self.model):
                 data, _ = self._program.loss(*batch, scale=0.0, dropout=dropout)
         total, grads = self._program.loss(*batch, scale=scale, dropout=dropout)
-        return (Output(total) if data is None else Output(data, total - data)), grads
+        data, penalty = (total, 0.0) if data is None else (data, total - data)
+        return Output(data, penalty, scores), grads
 
     def step(self, batch: Batch) -> Output:
-        """One update. Parameters without a gradient stay as they are; the scores aren't computed."""
+        """One update. Parameters without a gradient stay as they are; scores come where another forward pass has them."""
         output, grads = self._loss_and_gradients(batch)
         self._last_gradients = grads
         if callable(self._optimizer):

@@ -301,7 +301,7 @@ def no_usable_learning_rate(measured: Measurement, settings: Settings) -> Iterat
     if not measured.updates:
         seen += "; no step reported an update"
     yield no_usable_learning_rate.error(
-        f"between {low:.2g} and {high:.2g} the loss, {measured.first_loss:.4g}, falls nowhere by more than noise: {seen}.",
+        f"from {low:.2g} to {high:.2g} the loss, {measured.first_loss:.4g}, falls nowhere by more than noise: {seen}.",
         suggestion="Leave the learning rate alone; find out why the gradient does not lower the loss.",
         low=low,
         high=high,

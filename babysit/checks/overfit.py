@@ -17,7 +17,7 @@ from babysit.report import Curve, Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.trainer import Batch, Output
+    from babysit.trainer import Array, Batch, Output
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "non-finite-loss", "task-mismatch")
@@ -136,7 +136,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     yardstick = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     if not yardstick > 0:
         raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
-    own, last, frozen, parameters = _own_attempt(bench, batch, yardstick, settings)
+    own, final_scores, frozen, parameters = _own_attempt(bench, batch, yardstick, settings)
     attempts = [own]
     if settings.treat and own.outcome not in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
         for rate in _other_rates(own_rate, own.outcome):
@@ -146,7 +146,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
                 break
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
-    least_score, largest_score = arrays.extremes(last.scores) if last.scores is not None else (math.nan, math.nan)
+    least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
     return Measurement(
         metric=task.metric,
         examples=arrays.count(batch),
@@ -154,7 +154,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         attempts=tuple(attempts),
         frozen=tuple(frozen),
         parameters=parameters,
-        variation=scores.variation(task, last.scores, batch[1]),
+        variation=scores.variation(task, final_scores, batch[1]),
         least_score=least_score,
         largest_score=largest_score,
         least_target=least_target,
@@ -177,18 +177,19 @@ def _affordable(bench: "Bench", wanted: int) -> int:
 
 def _own_attempt(
     bench: "Bench", batch: "Batch", yardstick: float, settings: Settings
-) -> tuple[Attempt, "Output", list[str], int]:
-    """The attempt at the user's learning rate, its last output, and which parameters it left where they were."""
+) -> tuple[Attempt, "Array | None", list[str], int]:
+    """The attempt at the user's learning rate, its last scores, and which parameters it left where they were."""
     from babysit import arrays
     from babysit.trainer import SupportsParameters
 
     with bench.borrowed(scale=0.0) as trainer:
         named = trainer.supports(SupportsParameters)
         before = arrays.duplicate(dict(trainer.parameters())) if named else {}
-        attempt, last = _attempt(bench, batch, trainer.learning_rate, yardstick, settings)
+        attempt, output = _attempt(bench, batch, trainer.learning_rate, yardstick, settings)
+        final_scores = _scores(bench, output, batch)
         after = dict(trainer.parameters()) if named else {}
         frozen = [name for name in before if arrays.same(before[name], after[name])]
-    return attempt, last, frozen, len(before)
+    return attempt, final_scores, frozen, len(before)
 
 
 def _attempt(
@@ -210,8 +211,15 @@ def _attempt(
 
 
 def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
-    usable = output.scores is not None and math.isfinite(output.loss)
-    return bench.trainer.task.score(output.scores, batch[1]) if usable else math.nan
+    scores = _scores(bench, output, batch)
+    return bench.trainer.task.score(scores, batch[1]) if scores is not None else math.nan
+
+
+def _scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | None":
+    """The step's scores, or those of an evaluation where a step gives none; None once the loss isn't finite."""
+    if not math.isfinite(output.loss) or output.scores is not None:
+        return output.scores if math.isfinite(output.loss) else None
+    return bench.trainer.evaluate(batch, training=True).scores
 
 
 def _outcome(losses: list[float], score: float, yardstick: float, settings: Settings) -> Outcome | None:

@@ -91,7 +91,7 @@ def _judged(report: Report, fail_on: Severity, check_name: str, rule: str, secon
     if failing:
         worst = min(failing, key=lambda finding: finding.severity.rank)
         more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
-        _told(case, "failure", _line(worst) + more, "\n\n".join(map(_paragraph, failing)), worst.severity)
+        _told(case, "failure", worst.seen + more, "\n\n".join(map(_paragraph, failing)), worst.severity)
     elif rule in report.unmet:
         _told(case, "failure", f"expected, but no longer there: {report.unmet[rule]}", kind="unmet")
     lower = [finding for finding in findings if finding not in failing]
@@ -101,9 +101,5 @@ def _judged(report: Report, fail_on: Severity, check_name: str, rule: str, secon
     return case
 
 
-def _line(finding: Finding) -> str:
-    return f"{finding.where}: {finding.message}" if finding.where else finding.message
-
-
 def _paragraph(finding: Finding) -> str:
-    return f"{finding.severity}: {_line(finding)}" + (f"\n{finding.suggestion}" if finding.suggestion else "")
+    return f"{finding.severity}: {finding.seen}" + (f"\n{finding.suggestion}" if finding.suggestion else "")

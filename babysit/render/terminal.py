@@ -130,7 +130,7 @@ def _briefly(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType
         if result.status == Status.CRASHED:
             yield pen.line(("crashed", "red"), f"  {result.check}  {result.reason}")
     for finding in _open(report):
-        yield pen.line((finding.severity, _SEVERITIES[finding.severity][1]), f"  {finding.rule}  {_seen(finding)}")
+        yield pen.line((finding.severity, _SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
     for rule, reason in report.unmet.items():
         yield pen.line(("gone", "red"), f"  {rule}  {reason}")
 
@@ -174,10 +174,6 @@ def _entries(report: Report) -> list[_Entry]:
     return list(entries.values())
 
 
-def _seen(finding: Finding) -> str:
-    return f"{finding.where}: {finding.message}" if finding.where else finding.message
-
-
 def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
     first = entry.places[0]
     mark, style = _SEVERITIES[first.severity]
@@ -188,7 +184,7 @@ def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
     why = check.find_rules()[first.rule][1].page.get("Why it matters", "").partition("\n\n")[0]
     rows += [("why", pen.write(why))] if why else []
     rows += [("try", pen.write(tip)) for tip in dict.fromkeys(f.suggestion for f in shown) if tip]
-    rows += [("explains", pen.line(f"{finding.rule}: {_seen(finding)}")) for finding in entry.folded]
+    rows += [("explains", pen.line(f"{finding.rule}: {finding.seen}")) for finding in entry.folded]
     rows += [("more", pen.write(f"babysit explain {first.rule}", "dim"))]
     groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row[0]))
     named = ((label if i == 0 else "", part) for group in groups for i, (label, part) in enumerate(group))
@@ -197,7 +193,7 @@ def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
 
 def _evidence(pen: Pen, finding: Finding) -> Text:
     """What was seen, and the course of any series of numbers behind it."""
-    lines = [pen.write(_seen(finding))]
+    lines = [pen.write(finding.seen)]
     for name, values in finding.evidence.items():
         numbers = [v for v in values if isinstance(v, float | int)] if isinstance(values, list) else []
         if len(numbers) > 2:
