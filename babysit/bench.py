@@ -21,16 +21,14 @@ class Bench:
 
     Args:
         trainer: The user's trainer.
-        seed: The run's seed.
 
     Attributes:
         trainer: The guarded trainer.
         advance: Called with (done, total) as a check proceeds.
     """
 
-    def __init__(self, trainer: Trainer, seed: int = 0) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = Driven(trainer)
-        self.seed = seed
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
         self._generators = seeds.capture()
         self._origin: State = self.trainer.save()

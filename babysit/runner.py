@@ -77,11 +77,14 @@ def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress:
     Raises:
         TargetError: The trainer fails before any check can begin.
     """
+    import numpy as np
+
     from babysit.bench import Bench
 
     began = time.perf_counter()
-    bench = Bench(trainer)
-    results, interrupted = _measure(bench, plan, progress or (lambda check, done, total: None))  # noqa: ARG005
+    with np.errstate(all="ignore"):  # learning rates are tried on purpose until the numbers overflow
+        bench = Bench(trainer)
+        results, interrupted = _measure(bench, plan, progress or (lambda check, done, total: None))  # noqa: ARG005
     wall = time.perf_counter() - began
     blank = Report(
         target,

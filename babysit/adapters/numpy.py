@@ -117,7 +117,7 @@ class NumpyTrainer:
         return Output(data, penalty, scores), grads
 
     def step(self, batch: Batch) -> Output:
-        """One update. Parameters without a gradient stay as they are; scores come where another forward pass has them."""
+        """One update. Parameters without a gradient stay as they are; scores come from one more forward pass."""
         output, grads = self._loss_and_gradients(batch)
         self._last_gradients = grads
         if callable(self._optimizer):

@@ -16,6 +16,7 @@ Members: TypeAlias = MutableMapping[Any, Any]
 _COPIED = (set, frozenset, deque, bytearray)
 _PLAIN = (bool, int, float, complex, str, bytes, np.generic, type(None))
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+_LIBRARIES = {*sys.stdlib_module_names, "numpy"}  # whose objects hold nothing of the program's own
 
 
 class Reference:
@@ -73,8 +74,7 @@ def members(value: Any) -> Members | None:
         return _Cells(value) if value.__closure__ else None
     if isinstance(value, types.MethodType):
         return members(value.__self__)
-    of_library = type(value).__module__.partition(".")[0] in {*sys.stdlib_module_names, "numpy"}
-    if of_library and not isinstance(value, types.SimpleNamespace):
+    if type(value).__module__.partition(".")[0] in _LIBRARIES and not isinstance(value, types.SimpleNamespace):
         return None
     return None if isinstance(value, type) else getattr(value, "__dict__", None)
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch  # noqa: TID251
+import torch
 
 from babysit.lab.initializers import INITIALIZERS
 from babysit.lab.layers import ACTIVATIONS, Affine, BatchNorm, Dropout, Maxout, Pieces, PReLU, elu, leaky_relu, sigmoid

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch  # noqa: TID251
+import torch
 
 from babysit.lab.losses import LOSSES, softmax
 from babysit.task import Classification, Hinge, Regression

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-import torch  # noqa: TID251
+import torch
 
 from babysit.lab.data import gaussian
 from babysit.lab.layers import ACTIVATIONS

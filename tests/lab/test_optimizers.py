@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch  # noqa: TID251
+import torch
 
 from babysit.lab.optimizers import OPTIMIZERS
 
