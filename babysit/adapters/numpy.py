@@ -108,16 +108,16 @@ class NumpyTrainer:
 
     def _loss_and_gradients(self, batch: Batch) -> tuple[Output, dict[str, Array]]:
         scale, dropout = self.regularization_scale, self.regularization_scale != 0
-        data, scores = None, self._evaluation.plain_training_scores(*batch, dropout)
+        data = None
         if scale and any(self._program.strengths().values()):
             with untouched(self.model):
                 data, _ = self._program.loss(*batch, scale=0.0, dropout=dropout)
         total, grads = self._program.loss(*batch, scale=scale, dropout=dropout)
         data, penalty = (total, 0.0) if data is None else (data, total - data)
-        return Output(data, penalty, scores), grads
+        return Output(data, penalty), grads
 
     def step(self, batch: Batch) -> Output:
-        """One update. Parameters without a gradient stay as they are; scores come from one more forward pass."""
+        """One update, without scores: they would cost another forward pass. Parameters without a gradient stay."""
         output, grads = self._loss_and_gradients(batch)
         self._last_gradients = grads
         if callable(self._optimizer):

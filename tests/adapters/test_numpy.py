@@ -186,7 +186,7 @@ def test_penalty_is_the_closed_form(made, strengths, scale, training):
     assert output.penalty == pytest.approx(scale * sum(strengths.values()) * squares(made.model), abs=1e-12)
     assert np.array_equal(output.scores, scores)
     step = made.step((X, y))
-    assert (step.loss, step.penalty, step.scores.tolist()) == (output.loss, output.penalty, scores.tolist())
+    assert (step.loss, step.penalty) == (output.loss, output.penalty)
 
 
 def test_strength_in_the_code_is_said_to_be_hidden():
@@ -341,7 +341,6 @@ def test_training_scores_are_those_that_the_loss_sees():
     made.step((X, y))
     output = made.evaluate((X, y), training=True)
     assert output.loss == softmax_loss(output.scores, y)[0]
-    assert np.array_equal(made.gradients((X, y))[0].scores, output.scores)
     assert not np.array_equal(output.scores, made.evaluate((X, y)).scores)
 
 
@@ -456,7 +455,6 @@ def test_where_no_way_is_honest_it_says_so():
         "mixes the examples of a batch), and it isn't the standard loss of scores that can be seen"
     )
     assert made.evaluate(data(), training=True).scores is None
-    assert made.step(data()).scores is None
 
 
 class Mode(Plain):
