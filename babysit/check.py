@@ -4,7 +4,7 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
 
     ORDER        its place in the lecture (an int)
     BLOCKED_BY   ids of rules whose error takes its ground away
-    Settings     a frozen dataclass; each field made by `setting`
+    Settings     a frozen dataclass; each field made by `setting`; may raise ValueError where two disagree
     Measurement  a frozen dataclass of plain numbers, curves and names
     measure      (bench, settings) -> Measurement; drives the trainer, and nothing else does
     exhibits     (measured, settings) -> what to show of it
@@ -75,7 +75,7 @@ class Rule:
         """The sections of the rule's page by heading, each with its lines unwrapped into paragraphs."""
         parts = _HEADING.split(inspect.cleandoc(self.judge.__doc__ or ""))
         texts = (re.sub(r"(?<!\n)\n(?!\n)", " ", text).strip() for text in parts[2::2])
-        return dict(zip(parts[1::2], texts, strict=True))
+        return {heading: text[:1].upper() + text[1:] for heading, text in zip(parts[1::2], texts, strict=True)}
 
 
 def rule(function: Callable[[Any, Any], Iterable[Finding]]) -> Rule:
@@ -91,6 +91,7 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     option: bool = False,
+    measures: bool = False,
 ) -> Any:
     """A field of a check's settings.
 
@@ -101,9 +102,10 @@ def setting(
         least: Values must be at least this.
         most: Values must be at most this.
         option: Whether the check's command has an option of this name.
+        measures: Whether it acts on what is measured, so that a saved report can't be judged with another value.
     """
     limits = {"above": above, "least": least, "most": most}
-    return dataclasses.field(default=default, metadata={"doc": doc, "option": option, **limits})
+    return dataclasses.field(default=default, metadata={"doc": doc, "option": option, "measures": measures, **limits})
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ Target = Annotated[
     str | None, typer.Argument(help="path/to/file.py:factory or package.module:factory", show_default=False)
 ]
 ConfigFile = Annotated[Path | None, typer.Option(help="babysit.yaml to use; else the nearest one upward")]
-Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="seed of the target and the run [default: 0]")]
-Format = Annotated[str | None, typer.Option(help="text, json or junit [default: text]")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="seed of the target and the run (default: 0)")]
+Format = Annotated[str | None, typer.Option(help="text, json or junit (default: text)")]
 OutputFile = Annotated[Path | None, typer.Option(help="write there instead of to standard output")]
 Reports = Annotated[
     list[str] | None, typer.Option("--report", metavar="FORMAT=PATH", help="a further report; repeatable")
@@ -38,7 +38,7 @@ Select = Annotated[list[str] | None, typer.Option(metavar="NAME", help="checks o
 Ignore = Annotated[
     list[str] | None, typer.Option(metavar="RULE[=REASON]", help="leave a rule out, with the reason; repeatable")
 ]
-FailOn = Annotated[Severity | None, typer.Option(help="least severity that makes the exit code 1 [default: error]")]
+FailOn = Annotated[Severity | None, typer.Option(help="least severity that makes the exit code 1 (default: error)")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="the verdict and a line for each finding")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting of a check; repeatable")]
 
@@ -69,7 +69,7 @@ def _command(name: str, help: str, own: list[inspect.Parameter], body: Callable[
     common = [_parameter(*one) for one in _COMMON]
     command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
-    app.command(name, help=f"{help}\n\n{rest}", short_help=help)(command)
+    app.command(name, help=f"{help}\n\n{rest.replace(chr(10), ' ')}", short_help=help)(command)
 
 
 def _options(values: dict[str, Any], **more: Any) -> Any:
@@ -104,7 +104,7 @@ def _daily(check: Check) -> list[inspect.Parameter]:
             field.name,
             Annotated[
                 hints[field.name] | None,
-                typer.Option(help=f"{field.metadata['doc']} [default: {field.default}]"),
+                typer.Option(help=f"{field.metadata['doc']} (default: {field.default})"),
             ],
             None,
         )

@@ -94,7 +94,15 @@ def load(path: Path | None, checks: Checks, formats: Collection[str]) -> Config:
     return Config(**options, settings=settings)
 
 
-def override(config: Config, assignments: Sequence[str], checks: Checks, only: str | None = None) -> Config:
+def override(
+    config: Config,
+    assignments: Sequence[str],
+    checks: Checks,
+    only: str | None = None,
+    *,
+    what: str = "--set",
+    saved: bool = False,
+) -> Config:
     """The configuration with settings replaced by `--set NAME=VALUE`.
 
     Args:
@@ -102,11 +110,13 @@ def override(config: Config, assignments: Sequence[str], checks: Checks, only: s
         assignments: `examples=20` or `overfit.examples=20`; a list as `rates=1e-3,1e-2`.
         checks: All checks by name.
         only: The one check that the command runs, if it runs one.
+        what: Where they come from, for the message.
+        saved: Whether the measurements are there already, so that settings which act on measuring come too late.
 
     Raises:
         UsageError: No check, or more than one, has such a setting, or the value is bad.
     """
-    settings = dict(config.settings)
+    changed: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         name, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
@@ -115,8 +125,16 @@ def override(config: Config, assignments: Sequence[str], checks: Checks, only: s
             check, key = _setting_named(name, checks, only)
             value = _setting(given(text, _hint(check, key)), check, key)
         except Wrong as wrong:
-            raise UsageError(f"--set: {wrong}") from None
-        settings[check.name] = dataclasses.replace(settings[check.name], **{key: value})
+            raise UsageError(f"{what}: {wrong}") from None
+        if saved and check.settings.__dataclass_fields__[key].metadata["measures"]:
+            raise UsageError(f"{what}: {check.name}.{key} acts on what is measured; run the check again to change it")
+        changed.setdefault(check.name, {})[key] = value
+    settings = dict(config.settings)
+    for name, values in changed.items():
+        try:
+            settings[name] = dataclasses.replace(settings[name], **values)
+        except ValueError as error:  # from a check whose settings must agree with one another
+            raise UsageError(f"{what}: {name}: {error}") from None
     return dataclasses.replace(config, settings=settings)
 
 
@@ -239,7 +257,11 @@ def _section(node: Node, check: Check) -> Any:
     keys = {
         one_of(known, key.value, f"{check.name} has no setting", key): value for key, value in entries(node, check.name)
     }
-    return check.settings(**{key: _setting(value, check, key) for key, value in keys.items()})
+    values = {key: _setting(value, check, key) for key, value in keys.items()}
+    try:
+        return check.settings(**values)
+    except ValueError as error:  # from a check whose settings must agree with one another
+        raise Wrong(f"{check.name}: {error}", node) from None
 
 
 def _hint(check: Check, key: str) -> Any:

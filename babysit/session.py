@@ -79,7 +79,8 @@ def configured(options: Options, only: str | None = None) -> Config:
     )
     _known_format(config.format)
     daily = [f"{name}={value}" for name, value in (options.settings or {}).items() if value is not None]
-    config = configuration.override(config, [*daily, *options.set], checks, only)
+    config = configuration.override(config, daily, checks, only, what=only or "")
+    config = configuration.override(config, options.set, checks, only)
     for path in (config.output, *config.report.values()):
         if path is not None:
             _writable(path)
@@ -183,7 +184,7 @@ def judge(path: Path, options: Options) -> ExitCode:
     saved = json.read(text)
     ran = {result.check: checks[result.check].settings(**result.settings) for result in saved.results}
     settings = {**config.settings, **ran}
-    config = configuration.override(replace(config, settings=settings), options.set, checks)
+    config = configuration.override(replace(config, settings=settings), options.set, checks, saved=True)
     return publish(runner.conclude(saved, saved.results, runner.plan(config, checks)), config)
 
 

@@ -146,7 +146,7 @@ class Evaluation:
         with untouched(self._program.model):  # the model's own test mode
             return _checked(self._program.scores(X.copy(), dropout=dropout, training=False))
 
-    def plain_training_scores(self, X: Array, y: Array, dropout: bool) -> Array | None:
+    def _plain_training_scores(self, X: Array, y: Array, dropout: bool) -> Array | None:
         """What `loss(X, y)` sees, where `loss(X)` can be made to return it."""
         if self._has_mode() or self._is_alike_in_both_modes(X, y, dropout):
             with contextlib.suppress(NotHeld):
@@ -154,7 +154,7 @@ class Evaluation:
         return None
 
     def _training_scores(self, X: Array, y: Array, dropout: bool) -> Array | None:
-        scores = self.plain_training_scores(X, y, dropout)
+        scores = self._plain_training_scores(X, y, dropout)
         if scores is not None:
             return scores
         found = self._forward_in_loss(X, y, dropout)

@@ -29,8 +29,12 @@ BLOCKED_BY = ("state-not-restored",)
 class Settings:
     """Settings of `check-activations`."""
 
-    examples: int = setting(512, "training examples traced, at each of the two times", least=2, option=True)
-    steps: int = setting(50, "updates at the user's learning rate between the two times", least=1, option=True)
+    examples: int = setting(
+        512, "training examples traced, at each of the two times", least=2, option=True, measures=True
+    )
+    steps: int = setting(
+        50, "updates at the user's learning rate between the two times", least=1, option=True, measures=True
+    )
     some_dead: float = setting(
         0.2,
         "share of a layer's units, dead, that earns a warning; 10 to 20 % dead units are common in networks that learn "

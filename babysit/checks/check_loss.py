@@ -27,7 +27,11 @@ class Settings:
     """Settings of `check-loss`."""
 
     examples: int = setting(
-        512, "training examples evaluated; more only where one batch is larger", least=2, option=True
+        512,
+        "training examples evaluated; more only where one batch is larger",
+        least=2,
+        option=True,
+        measures=True,
     )
     sigmas: float = setting(
         3.0, "standard errors of the mean loss that count as sampling noise; 3 leave 1 false alarm in 370", above=0.0
@@ -44,6 +48,7 @@ class Settings:
     steps: int = setting(
         20,
         "updates before a loss that ignores its inputs is called so; a head that starts at zero ignores them at first",
+        measures=True,
     )
     resolution: float = setting(
         1e-6, "relative change of a loss that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0

@@ -25,8 +25,10 @@ BLOCKED_BY = ("state-not-restored", "non-finite-loss")
 class Settings:
     """Settings of `check-reg`."""
 
-    examples: int = setting(256, "training examples evaluated at each strength", least=1)
-    top: float = setting(1000.0, "the largest multiple of the program's own strength that is tried", above=10.0)
+    examples: int = setting(256, "training examples evaluated at each strength", least=1, measures=True)
+    top: float = setting(
+        1000.0, "the largest multiple of the program's own strength that is tried", above=10.0, measures=True
+    )
     pull: float = setting(
         0.5,
         "how far regularization alone moves the weights towards zero in one step, in lengths of the step that the data "

@@ -26,7 +26,7 @@ BLOCKED_BY = ()
 class Settings:
     """Settings of `check-target`."""
 
-    steps: int = setting(4, "updates on one batch, made twice from one saved state", least=2)
+    steps: int = setting(4, "updates on one batch, made twice from one saved state", least=2, measures=True)
     tolerance: float = setting(
         1e-4,
         "relative gap between two evaluations, or two replays, that counts as different; float32 sums in another "

@@ -27,12 +27,16 @@ BLOCKED_BY = ("state-not-restored", "non-finite-loss", "step-changes-nothing", "
 class Settings:
     """Settings of `lr-scan`."""
 
-    low: float = setting(1e-6, "lowest learning rate; the lecture's 'loss barely changing'", above=0.0, option=True)
-    high: float = setting(10.0, "highest learning rate; widened where the best lies at an end", above=0.0, option=True)
-    per_decade: int = setting(2, "learning rates in each decade", least=1, most=10)
-    steps: int = setting(20, "updates at each learning rate", least=5, option=True)
-    examples: int = setting(256, "examples whose loss is compared before and after", least=4)
-    widen: int = setting(2, "times that the range may be widened by two decades, at either end", least=0)
+    low: float = setting(
+        1e-6, "lowest learning rate; the lecture's 'loss barely changing'", above=0.0, option=True, measures=True
+    )
+    high: float = setting(
+        10.0, "highest learning rate; widened where the best lies at an end", above=0.0, option=True, measures=True
+    )
+    per_decade: int = setting(2, "learning rates in each decade", least=1, most=10, measures=True)
+    steps: int = setting(20, "updates at each learning rate", least=5, option=True, measures=True)
+    examples: int = setting(256, "examples whose loss is compared before and after", least=4, measures=True)
+    widen: int = setting(2, "times that the range may be widened by two decades, at either end", least=0, measures=True)
     sigmas: float = setting(
         3.0, "standard errors by which the loss must fall, over the batches compared; 3 are 1 chance in 740", above=0.0
     )
@@ -44,12 +48,23 @@ class Settings:
         0.01, "share of the best fall below which the user's learning rate is an error: a hundred times as long",
         above=0.0, most=1.0,
     )  # fmt: skip
-    explosion: float = setting(3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0)
+    explosion: float = setting(
+        3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0, measures=True
+    )
     margin: float = setting(
         3.0,
         "how far below the best rate the suggestion lies: short runs prefer rates too high for long ones",
         least=1.0,
     )
+
+    def __post_init__(self) -> None:
+        """Hold the ends of the range against each other.
+
+        Raises:
+            ValueError: There is no range between them.
+        """
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g})")
 
 
 @dataclass(frozen=True)

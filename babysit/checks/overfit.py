@@ -42,29 +42,34 @@ class Settings:
         "examples to memorize (the lecture's number); fewer where the network has less than two parameters a target",
         least=2,
         option=True,
+        measures=True,
     )
-    steps: int = setting(500, "updates at one learning rate, at most", least=10, option=True)
+    steps: int = setting(500, "updates at one learning rate, at most", least=10, option=True, measures=True)
     memorized: float = setting(
         0.02,
         "share of the best constant prediction's loss under which the loss is memorized; for ten classes the right one "
         "then has a probability of 0.95",
         above=0.0,
         most=0.5,
+        measures=True,
     )
-    window: int = setting(50, "steps over which progress is judged", least=5)
+    window: int = setting(50, "steps over which progress is judged", least=5, measures=True)
     progress: float = setting(
         0.01,
         "relative fall of the loss in a window that counts as progress; less in three windows is a stall",
         above=0.0,
+        measures=True,
     )
-    explosion: float = setting(3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0)
+    explosion: float = setting(
+        3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0, measures=True
+    )
     constant: float = setting(
         0.01,
         "variation of the predictions over the examples, in logits or in spreads of the targets, that counts as none: "
         "it moves a probability by at most 0.0025",
         above=0.0,
     )
-    treat: bool = setting(True, "where the user's learning rate fails, try others from the same start")
+    treat: bool = setting(True, "where the user's learning rate fails, try others from the same start", measures=True)
 
 
 @dataclass(frozen=True)
