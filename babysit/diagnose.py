@@ -63,14 +63,15 @@ def diagnose(measurements: Mapping[str, Any], findings: Iterable[Finding]) -> tu
 def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> tuple[Mapping[str, Severity], str] | None:
     """To what memorizing 20 examples at the user's own learning rate lowers which rules, and the words for it.
 
-    A network that does is not kept from learning by the size of its loss or step, by a layer that is linear, or by
-    gradients of one sign; what is wrong with it may still cost time.
+    A network that does is not kept from learning by the size of its loss or step, by units that it can spare, by a
+    layer that is linear, or by gradients of one sign; what is wrong with it may still cost time.
     """
     overfit = measurements.get("overfit")
     if overfit is None or overfit.own.outcome not in ("memorized", "at the floor"):
         return None
     lowered = {
         "learning-rate-too-low": Severity.WARNING,
+        "killed-by-learning-rate": Severity.WARNING,
         "idle-maxout-piece": Severity.WARNING,
         "collapsed-slope": Severity.WARNING,
         "same-sign-gradient": Severity.INFO,

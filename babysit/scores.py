@@ -32,13 +32,16 @@ class Look:
     problem: str = ""
 
 
-def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any]) -> Look:
+def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], loss: float) -> Look:
     """Hold the scores of several batches against their task.
+
+    Scores that the program's own loss takes for probabilities are read as such: their spread is that of their logits.
 
     Args:
         task: The trainer's task.
         scores: One array a batch, or None where the trainer gives none.
         targets: The targets of the same batches; batches of other shapes than the first are left out.
+        loss: The program's mean loss of these batches.
     """
     alike = [
         (s, t)
@@ -53,20 +56,22 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any]) -> 
     chance = task.chance_losses(truth)
     if joined is None:
         return Look(task, chance)
-    spread = score_spread(task, joined, truth)
-    uninformed = _uninformed_loss(task, joined, truth)
-    reference = task.reference_loss(joined, truth)
+    reference, probability = task.reference_loss(joined, truth), task.probability_loss(joined, truth)
+    as_probabilities = abs(loss - probability) < abs(loss - reference)  # false if either is NaN
+    logits = task.logits(joined) if as_probabilities else joined
+    spread = score_spread(task, logits, truth)
+    uninformed = _uninformed_loss(task, logits, truth)
     excess = task.spread_excess(spread)
     return Look(
         task=task,
         chance=chance,
         spread=spread,
         excess=max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess,
-        luck=abs(reference - uninformed),
+        luck=abs(task.reference_loss(logits, truth) - uninformed),
         score=task.score(joined, truth),
         best_constant_score=_best_constant_score(task, truth),
         reference_loss=reference,
-        probability_loss=task.probability_loss(joined, truth),
+        probability_loss=probability,
         distributions=are_distributions(joined),
     )
 

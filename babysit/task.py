@@ -47,6 +47,10 @@ class Task(Protocol):
         """The standard loss if the scores were probabilities already; NaN where that makes no sense."""
         ...
 
+    def logits(self, probabilities: Array) -> Array:
+        """The logits of which these scores would be the probabilities; the scores where that makes no sense."""
+        ...
+
     def spread_excess(self, spread: float) -> float:
         """What random scores of this spread add to the chance loss, at most; inf where unknown."""
         ...
@@ -58,6 +62,13 @@ class Task(Protocol):
 
 def _entropy(shares: list[float]) -> float:
     return -sum(p * math.log(p) for p in shares if p > 0)
+
+
+def _log(probabilities: Array) -> Array:
+    """Natural logarithms in double precision, from -690 up."""
+    xp = array_namespace(probabilities)
+    wide = xp.astype(probabilities, xp.float64)
+    return xp.log(xp.maximum(wide, xp.full_like(wide, 1e-300)))
 
 
 def _log_sum_exp(scores: Array) -> Array:  # (..., C) -> (...)
@@ -139,9 +150,11 @@ class Classification:
     def probability_loss(self, scores: Array, targets: Array) -> float:
         """Mean of -ln p(label), the scores being p."""
         rows, labels = _rows(scores, targets)
-        xp = array_namespace(rows)
-        tiny = xp.asarray(1e-300, dtype=rows.dtype)
-        return float(-xp.mean(xp.log(xp.maximum(_of_label(rows, labels), tiny))))
+        return float(-array_namespace(rows).mean(_log(_of_label(rows, labels))))
+
+    def logits(self, probabilities: Array) -> Array:
+        """Their logarithms, from -690 up."""
+        return _log(probabilities)
 
     def spread_excess(self, spread: float) -> float:
         """s^2 / 2 (1 - 1/C): by Jensen, E ln sum e^z <= ln C + s^2 / 2, and centered logits lose s^2 / 2C."""
@@ -186,6 +199,10 @@ class Hinge(Classification):
     def probability_loss(self, scores: Array, targets: Array) -> float:  # noqa: ARG002
         """A hinge takes no probabilities."""
         return math.nan
+
+    def logits(self, probabilities: Array) -> Array:
+        """A hinge takes no probabilities."""
+        return probabilities
 
     def spread_excess(self, spread: float) -> float:
         """(C - 1) E max(0, d + margin) - margin, with d ~ N(0, 2 s^2) the difference of two scores."""
@@ -243,6 +260,10 @@ class MultiLabel:
         yes, no = xp.log(xp.maximum(flat, least)), xp.log(xp.maximum(1 - flat, least))
         return float(-xp.mean(labels * yes + (1 - labels) * no))
 
+    def logits(self, probabilities: Array) -> Array:
+        """The log odds, ln p - ln (1 - p)."""
+        return _log(probabilities) - _log(1 - probabilities)
+
     def spread_excess(self, spread: float) -> float:
         """s^2 / 8: two classes whose logits are 0 and z, z of variance s^2."""
         return spread**2 / 8
@@ -298,6 +319,10 @@ class Regression:
         """A squared error takes no probabilities."""
         return math.nan
 
+    def logits(self, probabilities: Array) -> Array:
+        """A squared error takes no probabilities."""
+        return probabilities
+
     def spread_excess(self, spread: float) -> float:
         """s^2: the squared error adds the variance of predictions that know nothing."""
         return spread**2
@@ -330,6 +355,10 @@ class ChanceLoss:
         return math.nan
 
     reference_loss = probability_loss = score
+
+    def logits(self, probabilities: Array) -> Array:
+        """Nothing is known of the scores."""
+        return probabilities
 
     def spread_excess(self, spread: float) -> float:  # noqa: ARG002
         """Unknown."""

@@ -37,8 +37,8 @@ class Settings:
     )
     some_dead: float = setting(
         0.2,
-        "share of a layer's units, dead, that earns a warning; 10 to 20 % dead units are common in networks that learn "
-        "(CS231n, lecture 6)",
+        "share of dead units that is nothing to worry about: 10 to 20 % are common in networks that learn (CS231n, "
+        "lecture 6); a warning takes more than that share explains, by a binomial tail of 5 %",
         above=0.0, most=1.0,
     )  # fmt: skip
     many_dead: float = setting(
@@ -186,6 +186,13 @@ def _others(shares: Iterable[tuple[LayerSummary, float]], limit: float, worst: L
     return f" So in {', '.join(names)}." if names else ""
 
 
+def _more_dead(worst: tuple[LayerSummary, float], settings: Settings) -> bool:
+    """Whether so many dead units are unlikely (5 %) if each had the usual share's chance to be dead."""
+    n, dead = worst[0].units, round(worst[1] * worst[0].units)
+    p = settings.some_dead
+    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(dead, n + 1)) < 0.05
+
+
 def _still(measured: Measurement, count: Callable[[LayerSummary], int]) -> list[tuple[LayerSummary, float]]:
     """Layers with the share of their units that are so at the start and are no fewer after the steps."""
     pairs = zip(measured.at_start, measured.after, strict=True)
@@ -210,7 +217,7 @@ def dead_relu(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """
     shares = _still(measured, lambda layer: layer.dead)
     worst = _worst(shares)
-    if worst is None or worst[1] < settings.some_dead:
+    if worst is None or not _more_dead(worst, settings):
         return
     layer, share = worst
     find = dead_relu.error if share >= settings.many_dead else dead_relu.warning
@@ -245,7 +252,7 @@ def killed_by_learning_rate(measured: Measurement, settings: Settings) -> Iterat
     shares = [(layer, killed / layer.units) for layer, killed in zip(measured.at_start, measured.killed, strict=True)]
     relus = [(layer, share) for layer, share in shares if layer.kind == "relu"]
     worst = _worst(relus)
-    if worst is None or worst[1] < settings.some_dead:
+    if worst is None or not _more_dead(worst, settings):
         return
     layer, share = worst
     find = killed_by_learning_rate.error if share >= settings.many_dead else killed_by_learning_rate.warning

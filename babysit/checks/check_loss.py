@@ -123,13 +123,14 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     from babysit import arrays, scores
 
     batches = bench.first_batches(settings.examples)
+    sizes = [arrays.count(batch) for batch in batches]
     with bench.borrowed(scale=0.0) as trainer:
         outputs = [trainer.evaluate(batch, training=True) for batch in batches]
         evaluated = [trainer.evaluate(batch).loss for batch in batches]
-        seen = scores.look(trainer.task, [o.scores for o in outputs], [targets for _, targets in batches])
         whole, halves = _halves(trainer, batches[0])
-    sizes = [arrays.count(batch) for batch in batches]
     losses = [o.loss for o in outputs]
+    targets = [targets for _, targets in batches]
+    seen = scores.look(bench.trainer.task, [o.scores for o in outputs], targets, _mean(losses, sizes))
     paired, permuted, zeroed, steps = _without_pairs(bench, settings)
     error = _standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
     return Measurement(

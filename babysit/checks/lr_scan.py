@@ -51,6 +51,16 @@ class Settings:
     explosion: float = setting(
         3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0, measures=True
     )
+    patience: int = setting(
+        5,
+        "times as many steps that the user's learning rate gets where it lies above the best and the loss has not "
+        "fallen yet: optimizers may throw the loss up first and bring it down later",
+        least=1,
+        measures=True,
+    )
+    recovered: float = setting(
+        0.5, "share of the best fall that the user's learning rate has to reach in that time", above=0.0, most=1.0
+    )
     margin: float = setting(
         3.0,
         "how far below the best rate the suggestion lies: short runs prefer rates too high for long ones",
@@ -100,6 +110,7 @@ class Measurement:
         first_score: Their metric at the start.
         trials: The runs.
         updates: Steps that reported an update, of all runs together.
+        longer: A longer run at the user's learning rate, where it lies above the best and the loss had not fallen.
     """
 
     metric: str
@@ -109,6 +120,7 @@ class Measurement:
     first_score: float
     trials: tuple[Trial, ...]
     updates: int
+    longer: Trial | None = None
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -124,15 +136,25 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     scan.run(rates)
     for _ in range(settings.widen):
         scan.run(_beyond(scan.trials, settings))
+    trials = tuple(sorted(scan.trials, key=lambda t: t.learning_rate))
     return Measurement(
         metric=bench.trainer.task.metric,
         own=own,
         examples=sum(arrays.count(batch) for batch in compared),
         first_loss=sum(before) / len(before),
         first_score=first_score,
-        trials=tuple(sorted(scan.trials, key=lambda t: t.learning_rate)),
+        trials=trials,
         updates=scan.updates,
+        longer=scan.trial(own, settings.steps * settings.patience) if _seems_too_high(trials, own, settings) else None,
     )
+
+
+def _seems_too_high(trials: tuple[Trial, ...], own: float, settings: Settings) -> bool:
+    """Whether the user's rate lies above the best, and its loss stayed finite and fell by next to nothing."""
+    top, mine = best(trials), next(t for t in trials if t.learning_rate == own)
+    if top is None or own <= top.learning_rate or not math.isfinite(mine.loss):
+        return False
+    return mine.fall < settings.usable * top.fall
 
 
 def _grid(low: float, high: float, per_decade: int) -> list[float]:
@@ -195,26 +217,46 @@ class _Scan:
         for rate in rates:
             exploded = [t for t in self.trials if t.learning_rate < rate and not math.isfinite(t.loss)]
             if len(exploded) < 2 or rate == self.bench.trainer.learning_rate:
-                self.trials.append(self._trial(rate))
+                self.trials.append(self.trial(rate, self.settings.steps))
             self.bench.advance(len(self.trials), self.total)
 
-    def _trial(self, rate: float) -> Trial:
+    def trial(self, rate: float, wanted: int) -> Trial:
+        """One run of so many steps from the saved state."""
         start = sum(self.before) / len(self.before)
         limit = start + (self.settings.explosion - 1) * abs(start)
         with self.bench.borrowed(learning_rate=rate) as trainer:
             steps = 0
-            for steps, batch in zip(range(1, self.settings.steps + 1), self.bench.stream(), strict=False):
+            for steps, batch in zip(range(1, wanted + 1), self.bench.stream(), strict=False):
                 output = trainer.step(batch)
                 self.updates += output.updated
                 if not math.isfinite(output.loss + output.penalty):
                     return Trial(rate, math.nan, math.nan, math.nan, math.nan, steps)
             after, score = _losses(trainer, self.compared)
-        falls = [b - a for b, a in zip(self.before, after, strict=True)]
-        fall = sum(falls) / len(falls)
+        fall = start - sum(after) / len(after)
         if not start - fall <= limit:
             return Trial(rate, math.inf, -math.inf, math.nan, score, steps)
-        scatter = math.sqrt(sum((f - fall) ** 2 for f in falls) / max(1, len(falls) - 1) / len(falls))
-        return Trial(rate, start - fall, fall, scatter, score, steps)
+        return Trial(rate, start - fall, fall, _error(self.before, after), score, steps)
+
+
+def _error(before: list[float], after: list[float]) -> float:
+    """Standard error of the mean fall over the batches compared.
+
+    Batches may differ in how much they have to lose. Where all losses are positive, falls are therefore compared as
+    shares of what each batch began with as well, and the smaller error of the two is taken.
+    """
+    falls = [b - a for b, a in zip(before, after, strict=True)]
+    absolute = _standard_error(falls)
+    if min(before) <= 0:
+        return absolute
+    shares = [f / b for f, b in zip(falls, before, strict=True)]
+    mean_share = abs(sum(shares)) / len(shares)
+    mean_fall = abs(sum(falls)) / len(falls)
+    return min(absolute, _standard_error(shares) / mean_share * mean_fall) if mean_share > 0 else absolute
+
+
+def _standard_error(values: list[float]) -> float:
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
 
 
 def best(trials: tuple[Trial, ...]) -> Trial | None:
@@ -366,8 +408,8 @@ def learning_rate_too_low(measured: Measurement, settings: Settings) -> Iterator
 def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The learning rate is too high for the loss to fall.
 
-    What it finds: at the user's learning rate the loss explodes, rises, or falls by less than noise, while it falls at
-    a lower one.
+    What it finds: at the user's learning rate the loss explodes; or it hardly falls while it does at a lower one, and
+    does not make up for that in five times as many steps.
 
     Why it matters: steps that are too long jump over the valley and up its other side; the loss explodes, or units are
     thrown to where no gradient reaches them and the loss stays high for good.
@@ -379,8 +421,12 @@ def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterato
     References: CS231n, lecture 6, "cost: NaN almost always means high learning rate".
     """
     usable, own, top = usable_range(measured, settings), _own_trial(measured), best(measured.trials)
-    if not usable or top is None or own.learning_rate <= top.learning_rate or falls(own, settings):
+    if not usable or top is None or own.learning_rate <= top.learning_rate or own.fall >= settings.usable * top.fall:
         return
+    if measured.longer is not None:
+        own = measured.longer
+        if own.fall >= settings.recovered * top.fall:
+            return
     seen = f"ends at {own.loss:.4g}, having started at {measured.first_loss:.4g}"
     yield learning_rate_too_high.error(
         f"at {own.learning_rate:.3g} the loss {seen if math.isfinite(own.loss) else 'explodes'} in {own.steps} steps; "

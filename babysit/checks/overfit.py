@@ -69,6 +69,13 @@ class Settings:
         "it moves a probability by at most 0.0025",
         above=0.0,
     )
+    frozen: float = setting(
+        0.1,
+        "share of all parameter values, never moved, that is an error though the examples are memorized; less is a "
+        "warning, as unused parts of pretrained networks are (BERT's pooler is 0.5 %)",
+        above=0.0,
+        most=1.0,
+    )
     treat: bool = setting(True, "where the user's learning rate fails, try others from the same start", measures=True)
 
 
@@ -99,6 +106,7 @@ class Measurement:
         constant_loss: Loss of the best constant prediction for them.
         attempts: The user's learning rate, then the ones tried since that failed.
         frozen: Parameters that did not move in the first attempt.
+        frozen_share: Their share of all parameter values.
         parameters: Number of named parameters; 0 where the trainer can't name them.
         variation: Spread of the predictions over the examples at the end of the first attempt, in logits or in
             spreads of the targets; NaN where there are no scores.
@@ -113,6 +121,7 @@ class Measurement:
     constant_loss: float
     attempts: tuple[Attempt, ...]
     frozen: tuple[str, ...]
+    frozen_share: float
     parameters: int
     variation: float
     least_score: float
@@ -141,7 +150,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     yardstick = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     if not yardstick > 0:
         raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
-    own, final_scores, frozen, parameters = _own_attempt(bench, batch, yardstick, settings)
+    own, final_scores, frozen, sizes = _own_attempt(bench, batch, yardstick, settings)
     attempts = [own]
     if settings.treat and own.outcome not in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
         for rate in _other_rates(own_rate, own.outcome):
@@ -158,7 +167,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         constant_loss=yardstick,
         attempts=tuple(attempts),
         frozen=tuple(frozen),
-        parameters=parameters,
+        frozen_share=sum(sizes[name] for name in frozen) / max(1, sum(sizes.values())),
+        parameters=len(sizes),
         variation=scores.variation(task, final_scores, batch[1]),
         least_score=least_score,
         largest_score=largest_score,
@@ -182,8 +192,8 @@ def _affordable(bench: "Bench", wanted: int) -> int:
 
 def _own_attempt(
     bench: "Bench", batch: "Batch", yardstick: float, settings: Settings
-) -> tuple[Attempt, "Array | None", list[str], int]:
-    """The attempt at the user's learning rate, its last scores, and which parameters it left where they were."""
+) -> tuple[Attempt, "Array | None", list[str], dict[str, int]]:
+    """The attempt at the user's learning rate, its last scores, the parameters that never moved, and all sizes."""
     from babysit import arrays
     from babysit.trainer import SupportsParameters
 
@@ -194,7 +204,7 @@ def _own_attempt(
         final_scores = _scores(bench, output, batch)
         after = dict(trainer.parameters()) if named else {}
         frozen = [name for name in before if arrays.same(before[name], after[name])]
-    return attempt, final_scores, frozen, len(before)
+    return attempt, final_scores, frozen, {name: math.prod(p.shape) for name, p in before.items()}
 
 
 def _attempt(
@@ -410,11 +420,12 @@ def frozen_parameters(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     if measured.frozen and len(measured.frozen) < measured.parameters:
         memorized = measured.own.outcome in (Outcome.MEMORIZED, Outcome.AT_FLOOR)
-        find = frozen_parameters.warning if memorized else frozen_parameters.error
+        harmless = memorized and measured.frozen_share < settings.frozen
+        find = frozen_parameters.warning if harmless else frozen_parameters.error
         names = ", ".join(measured.frozen[:4]) + (" ..." if len(measured.frozen) > 4 else "")
         yield find(
-            f"{len(measured.frozen)} of {measured.parameters} parameters never moved in {len(measured.own.losses)} "
-            f"steps: {names}.",
+            f"{len(measured.frozen)} of {measured.parameters} parameters, {measured.frozen_share:.0%} of all values, "
+            f"never moved in {len(measured.own.losses)} steps: {names}.",
             where=measured.frozen[0],
             suggestion="See whether a gradient reaches them, and whether the optimizer holds them.",
             names=list(measured.frozen),
