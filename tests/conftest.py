@@ -30,9 +30,9 @@ def here(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def babysit(here, monkeypatch, capsys) -> Callable[..., Call]:
-    """The command, as its entry point runs it, in an empty folder and a terminal of 100 columns."""
+    """The command, as its entry point runs it, in an empty folder and a terminal too wide to wrap lines."""
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     known = set(sys.modules)
 

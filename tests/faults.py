@@ -3,7 +3,9 @@
 Each is a function of a seed, which goes into data, weights and order of examples.
 """
 
-from dataclasses import dataclass, replace
+import math
+import random
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from babysit.lab.broken import (
     StepDoesNothing,
     summed,
 )
-from babysit.lab.demo import DESIGN, INITIALIZATION, assemble, trainer
+from babysit.lab.demo import DESIGN, assemble, trainer
 from babysit.lab.layers import RELU, SIGMOID, TANH, sigmoid
 from babysit.lab.losses import softmax_loss, squared_loss
 from babysit.lab.network import Design, Network
@@ -46,6 +48,44 @@ def findings(name, made, **settings):
 def verdict(name, made, **settings):
     """All that is found, as {(rule, severity)}."""
     return {(finding.rule, str(finding.severity)) for finding in findings(name, made, **settings)}
+
+
+def spoiled(value, wrong):
+    """(where, copy) for each float at any depth of frozen dataclasses, tuples and dicts, that float being `wrong`."""
+    if isinstance(value, float):
+        yield "", wrong
+    elif is_dataclass(value):
+        for field in fields(value):
+            for where, inner in spoiled(getattr(value, field.name), wrong):
+                yield f".{field.name}{where}", replace(value, **{field.name: inner})
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            for where, inner in spoiled(item, wrong):
+                yield f"[{i}]{where}", (*value[:i], inner, *value[i + 1 :])
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            for where, inner in spoiled(item, wrong):
+                yield f"[{key}]{where}", {**value, key: inner}
+
+
+def judged_whatever_the_numbers(name, healthy, settings):
+    """All that is found, and shown, with NaN and the infinities in each place; a place may raise nothing."""
+    check = find_checks()[name]
+    for wrong in (math.nan, math.inf, -math.inf):
+        for where, measurement in spoiled(healthy, wrong):
+            list(check.exhibits(measurement, settings))
+            yield where, wrong, {finding.rule for finding in check.judge(measurement, settings)}
+
+
+def left(trainer):
+    """All that a check may not change."""
+    return {
+        "state": trainer.save(),
+        "rate": trainer.learning_rate,
+        "scale": trainer.regularization_scale,
+        "numpy": np.random.get_state(legacy=False),
+        "python": random.getstate(),
+    }
 
 
 # Programs
@@ -210,6 +250,11 @@ def zero_head(seed):
     return demo(seed, output_initialization="zeros")
 
 
+def dropout_before_zero_head(seed):
+    """Dropout alone, which shows in no loss at the start: all scores are 0."""
+    return demo(seed, dropout=0.5, l2=0.0, output_initialization="zeros")
+
+
 def prior_bias(seed):
     made = binary(seed, share=0.05)
     made.network.params["affine2.b"][:] = np.log(0.05 / 0.95)
@@ -273,7 +318,7 @@ def targets_far_from_zero(seed):
 def shares_of_one(seed):
     """A sigmoid for targets that lie within its range."""
     inputs, targets = curve(seed)
-    return regression(seed, (inputs, 0.1 + 0.8 * (targets > 0)), head=SIGMOID, rate=0.05)
+    return regression(seed, (inputs, 0.1 + 0.8 * (targets > 0)), head=SIGMOID)
 
 
 def softmax_regression(seed):
@@ -305,6 +350,10 @@ def decay_in_optimizer(seed):
 def large_share(seed):
     """The penalty is most of the first loss, and its pull on so large weights is small all the same."""
     return demo(seed, sizes=(2, 1000, 3), l2=1e-3)
+
+
+def large_share_by_sgd(seed):
+    return demo(seed, sizes=(2, 1000, 3), l2=1e-3, rate=0.1, optimizer="sgd")
 
 
 class FirstStepsSkipped(LabTrainer):
@@ -339,7 +388,8 @@ class GlobalNoise(LabTrainer):
 
     def step(self, batch):
         inputs, targets = batch
-        return super().step((inputs + 0.5 * np.random.normal(size=inputs.shape), targets))
+        noise = 0.3 * self.regularization_scale * np.random.normal(size=inputs.shape)
+        return super().step((inputs + noise, targets))
 
 
 def global_noise(seed):
@@ -349,7 +399,9 @@ def global_noise(seed):
 class Rounded(LabTrainer):
     """Sums in another order each time: single precision's last digit is left to chance."""
 
-    chance = np.random.default_rng(0)
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.chance = np.random.default_rng(0)
 
     def evaluate(self, batch, *, training=False):
         return self._jitter(super().evaluate(batch, training=training))
@@ -493,9 +545,9 @@ def penalty_not_finite(seed):
 class Transposed(LabTrainer):
     """Scores (C, N)."""
 
-    def evaluate(self, batch, *, training=False):
-        output = super().evaluate(batch, training=training)
-        return replace(output, scores=output.scores.T)
+    def _forward(self, batch, *, training):
+        output, *rest = super()._forward(batch, training=training)
+        return replace(output, scores=output.scores.T), *rest
 
 
 def scores_transposed(seed):
@@ -505,14 +557,10 @@ def scores_transposed(seed):
 # Broken: check-activations
 
 
-def bias_of(seed, bias):
-    made = demo(seed)
-    made.network.params["affine1.b"] += bias
-    return made
-
-
 def dead_relu(seed):
-    return bias_of(seed, -6)
+    made = demo(seed)
+    made.network.params["affine1.b"] -= 50
+    return made
 
 
 def some_dead_relus(seed):
@@ -523,7 +571,7 @@ def some_dead_relus(seed):
 
 def half_of_outputs_zero(seed):
     """Deep in the network too, and no unit is dead."""
-    return demo(seed, sizes=(2, 100, 100, 3))
+    return demo(seed, sizes=(2, 100, 100, 3), rate=0.002)
 
 
 def killed_by_rate(seed):
@@ -562,6 +610,20 @@ def signal_dies(seed):
     return demo(seed, rate=0.1, optimizer="momentum", **design)
 
 
+def sigmoids_shut(seed):
+    """Biases of 8: every unit says 1, whatever comes in."""
+    design = {"sizes": (2, 100, 100, 3), "activation": "sigmoid", "initialization": "small-normal"}
+    made = demo(seed, **design, rate=1e-4)
+    made.network.params["affine2.b"] += 8
+    return made
+
+
+def sigmoids_of_nothing(seed):
+    """Weights of 0.01: each sigmoid stays at 0.5."""
+    design = {"sizes": (2, 100, 100, 100, 3), "activation": "sigmoid", "initialization": "small-normal"}
+    return demo(seed, **design, rate=1e-4)
+
+
 def raw_positive_inputs(seed):
     made = healthy(seed, "sigmoid")
     inputs, labels = made.splits["train"]
@@ -584,19 +646,21 @@ def linear_prelu(seed, slope=1.0):
 # Broken: check-loss
 
 
-def head_of(seed, deviation):
-    """Random scores of about this spread times the size of what the head is fed."""
-    made = demo(seed)
-    made.network.params["affine2.W"] = deviation * np.random.default_rng(seed).normal(size=(100, 3))
+def logits(seed, spread, classes=10, examples=500, loss=softmax_loss):
+    """Random scores of this spread that know nothing: a linear layer hands the inputs through."""
+    rng = np.random.default_rng(seed)
+    train = rng.normal(size=(examples, classes)), rng.integers(classes, size=examples)
+    made = program(Design(sizes=(classes, classes)), train, Classification(classes), seed, loss=loss)
+    made.network.params["affine1.W"] = spread * np.eye(classes)
     return made
 
 
 def very_sure(seed):
-    return head_of(seed, 1.0)
+    return logits(seed, 6.0)
 
 
 def rather_sure(seed):
-    return head_of(seed, 0.33)
+    return logits(seed, 3.0)
 
 
 def softmax_twice(seed):
@@ -689,6 +753,12 @@ def penalty_without_gradient(seed):
     return demo(seed, network=PenaltyWithoutGradient)
 
 
+def weak_penalty(seed):
+    """So weak that a thousand times as much leaves Adam's first step, which only knows signs, nearly as it was."""
+    softmax = lecture(seed, l2=1e-7)
+    return program(softmax.network.design, softmax.splits["train"], softmax.task, seed, rate=0.01)
+
+
 def no_regularization(seed):
     return demo(seed, l2=0.0)
 
@@ -716,7 +786,7 @@ class FrozenBody(LabTrainer):
 
 
 def frozen_body(seed):
-    return demo(seed, made=FrozenBody, rate=0.3)
+    return demo(seed, made=FrozenBody, rate=0.1, optimizer="momentum")
 
 
 def mean_over_batch(seed):
@@ -745,13 +815,6 @@ def tanh_regression(seed):
     return regression(seed, curve(seed, scale=3.0), head=TANH)
 
 
-@dataclass(frozen=True)
-class Shrunk:
-    """An optimizer whose updates are shorter than they say."""
-
-    factor: float
-
-
 class TinyUpdates(LabTrainer):
     """A clipping limit that always acts makes the best rate an absurd one."""
 
@@ -762,7 +825,7 @@ class TinyUpdates(LabTrainer):
 
 
 class HugeUpdates(TinyUpdates):
-    factor = 1e12
+    factor = 1e9
 
 
 def tiny_updates(seed):

@@ -1,0 +1,242 @@
+import math
+import random
+from dataclasses import replace
+
+import faults
+import numpy as np
+import pytest
+from faults import SEEDS, findings, judged_whatever_the_numbers, left, measured, verdict
+from trainers import TinyTrainer, TracedTrainer
+
+from babysit.arrays import differing
+from babysit.check import find_checks
+from babysit.checks.check_target import Measurement, Settings
+from babysit.errors import TargetError
+
+NAME = "check-target"
+HEALTHY = Measurement(
+    examples=50,
+    evaluation_changed=(),
+    training_evaluation_changed=(),
+    evaluation_losses=(1.0, 1.0, 1.0),
+    parameters=4,
+    moved=4,
+    steps_skipped=0,
+    not_restored=(),
+    first_losses=(1.0, 0.9, 0.8, 0.7, 0.6),
+    replayed_losses=(1.0, 0.9, 0.8, 0.7, 0.6),
+    output_problem="",
+)
+NOT_RESTORED = {("state-not-restored", "error")}
+CHANGED = {("evaluate-changes-state", "error")}
+NOTHING_MOVED = {("step-changes-nothing", "error")}
+RANDOM = {("nondeterministic-evaluation", "error")}
+BAD_OUTPUT = {("bad-output", "error")}
+
+TRAINERS = [
+    (faults.momentum_not_saved, NOT_RESTORED),
+    (faults.state_is_alias, NOT_RESTORED),
+    (faults.noise_not_saved, NOT_RESTORED),
+    (faults.hidden_schedule, NOT_RESTORED),
+    (faults.evaluation_moves_statistics, CHANGED),
+    (faults.training_evaluation_moves_statistics, CHANGED),
+    (faults.step_does_nothing, NOTHING_MOVED),
+    (faults.rate_of_zero, NOTHING_MOVED),
+    (faults.every_step_skipped, NOTHING_MOVED),
+    (faults.dropout_at_test, RANDOM),
+    (faults.broadcast, BAD_OUTPUT),
+    (faults.scores_not_finite, BAD_OUTPUT),
+    (faults.penalty_not_finite, BAD_OUTPUT),
+    (faults.scores_transposed, BAD_OUTPUT),
+    (faults.healthy, set()),
+    (faults.momentum, set()),
+    (faults.batch_norm_and_dropout, set()),
+    (faults.global_noise, set()),
+    (faults.zero_head, set()),
+    (faults.first_steps_skipped, set()),
+    (faults.column_of_targets, set()),
+    (faults.rounded, set()),
+    (faults.rounded_and_slow, set()),
+    (faults.one_batch, set()),
+    (faults.exclusive_or, set()),
+    (faults.negative_loss, set()),
+    (faults.frozen_body, set()),
+    (faults.nan_input, set()),  # a loss that is NaN is for check-loss to find
+]
+
+
+def judged(**changes):
+    check = find_checks()[NAME]
+    return {(f.rule, str(f.severity)) for f in check.judge(replace(HEALTHY, **changes), Settings())}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("make", "expected"), TRAINERS, ids=lambda value: getattr(value, "__name__", ""))
+def test_verdict(make, expected, seed):
+    assert verdict(NAME, make(seed)) == expected
+
+
+def test_healthy_numbers():
+    assert judged() == set()
+
+
+TOLERANCE = Settings().tolerance
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"not_restored": ("W",)}, NOT_RESTORED),
+        ({"evaluation_changed": ("mean",)}, CHANGED),
+        ({"training_evaluation_changed": ("mean",)}, CHANGED),
+        ({"evaluation_changed": ("mean",), "training_evaluation_changed": ("mean",)}, CHANGED),
+        ({"moved": 0}, NOTHING_MOVED),
+        ({"moved": 1}, set()),
+        ({"moved": 0, "steps_skipped": 4}, NOTHING_MOVED),
+        ({"moved": 0, "parameters": 0}, set()),
+        ({"output_problem": "the penalty is nan"}, BAD_OUTPUT),
+        ({"evaluation_losses": (1.0, 1.0, 1 + 1.01 * TOLERANCE)}, RANDOM),
+        ({"evaluation_losses": (1.0, 1.0, 1 + 0.99 * TOLERANCE)}, set()),
+        ({"evaluation_losses": (-1.0, -1.0, -1 - 1.01 * TOLERANCE)}, RANDOM),
+        ({"evaluation_losses": (0.0, 0.0, 0.0)}, set()),
+        ({"evaluation_losses": (1.0, math.nan, 1.0)}, RANDOM),
+        ({"evaluation_losses": (math.nan, 1.0, 1.0)}, RANDOM),
+        ({"evaluation_losses": (math.inf, math.inf, -math.inf)}, RANDOM),
+        ({"evaluation_losses": (math.nan, math.nan, math.nan)}, set()),
+    ],
+)
+def test_rules(changes, expected):
+    assert judged(**changes) == expected
+
+
+FLAT = (1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "replayed", "expected"),
+    [
+        (HEALTHY.first_losses, (1.0, 0.9, 0.8, 0.7, 0.6 * (1 + 1e-3)), NOT_RESTORED),
+        (HEALTHY.first_losses, (1.0, 0.9, 0.8, 0.7, 0.6 * (1 + 1e-7)), set()),
+        (FLAT, (1.0, 1.0, 1.0, 1.0, 1 + 1.01 * TOLERANCE), NOT_RESTORED),
+        (FLAT, (1.0, 1.0, 1.0, 1.0, 1 + 1e-6), set()),  # single precision, summed in another order
+        (HEALTHY.first_losses, (1.0, 0.9, 0.8, 0.7, math.nan), NOT_RESTORED),
+        ((1.0, 0.9, 50.0, math.nan, math.nan), (1.0, 0.9, 50.0, math.nan, math.nan), set()),
+        ((1.0, 0.9, 50.0, math.nan, math.nan), (1.0, 0.9, 20.0, math.nan, math.nan), NOT_RESTORED),
+        ((1.0, 0.9, 50.0, math.nan, math.nan), (1.0, 0.9, 50.0, 80.0, math.nan), NOT_RESTORED),
+        ((math.inf,) * 5, (math.inf,) * 5, set()),
+    ],
+)
+def test_replayed_losses(first, replayed, expected):
+    assert judged(first_losses=first, replayed_losses=replayed) == expected
+
+
+def test_replay_is_not_judged_where_evaluation_is_random():
+    replay = (1.0, 0.9, 0.8, 0.7, 0.5)
+    assert judged(evaluation_losses=(1.0, 1.1, 1.2), replayed_losses=replay) == RANDOM
+
+
+def test_any_number_can_be_judged():
+    seen = {where: found for where, _, found in judged_whatever_the_numbers(NAME, HEALTHY, Settings())}
+    for step in range(5):
+        assert seen[f".replayed_losses[{step}]"] == {"state-not-restored"}
+        assert seen[f".first_losses[{step}]"] == {"state-not-restored"}
+    assert seen[".evaluation_losses[1]"] == {"nondeterministic-evaluation"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "where"),
+    [
+        (
+            {"not_restored": ("a", "b", "c", "d", "e")},
+            "after load(saved), 5 entries of the state differ from what was saved: a, b, c, d and 1 more.",
+            "a",
+        ),
+        (
+            {"replayed_losses": (1.0, 0.9, 0.85, 0.8, 0.6)},
+            "the same steps from the same saved state gave another loss: 0.7 at first, 0.8 after load(), "
+            "following 3 steps. Something that a step changes is missing from save().",
+            "",
+        ),
+        (
+            {"training_evaluation_changed": ("mean", "variance")},
+            "evaluate() in training mode changed 2 entries of the state: mean, variance.",
+            "mean",
+        ),
+        ({"moved": 0}, "4 steps moved none of 4 parameters.", ""),
+        (
+            {"moved": 0, "steps_skipped": 3},
+            "4 steps moved none of 4 parameters (3 of them reported no update).",
+            "",
+        ),
+        (
+            {"evaluation_losses": (1.0, 1.5, 0.5)},
+            "one batch, evaluated 3 times in evaluation mode, had losses from 0.5 to 1.5.",
+            "",
+        ),
+        ({"output_problem": "the penalty is nan"}, "The penalty is nan.", ""),
+    ],
+)
+def test_messages(changes, message, where):
+    found = find_checks()[NAME].judge(replace(HEALTHY, **changes), Settings())
+    assert [(f.message, f.where) for f in found] == [(message, where)]
+
+
+def one_message(made):
+    (found,) = findings(NAME, made)
+    return found.message
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            faults.broadcast,
+            "Scores (50, 1) and targets (50,) broadcast: the loss is the same when the targets are put in another "
+            "order.",
+        ),
+        (faults.scores_not_finite, "Some scores are not finite, though the loss is."),
+        (faults.penalty_not_finite, "The penalty is nan."),
+        (faults.scores_transposed, "The scores have shape (3, 50) for 50 examples."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_wrong_with_the_output(make, message):
+    assert one_message(make(0)) == message
+
+
+def test_steps_is_the_number_of_steps():
+    made = TinyTrainer()
+    measurement, _ = measured(NAME, made, steps=7)
+    assert len(measurement.first_losses) == 8
+    assert measurement.parameters == 2
+
+
+def test_every_entry_that_moves_is_named():
+    measurement, _ = measured(NAME, faults.evaluation_moves_statistics(0))
+    assert measurement.evaluation_changed == ("statistics.norm1.mean", "statistics.norm1.variance")
+
+
+@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.momentum, faults.global_noise])
+def test_leaves_the_trainer_as_it_was(make):
+    made = make(0)
+    before = left(made)
+    measured(NAME, made)
+    assert differing(before, left(made)) == []
+
+
+@pytest.mark.parametrize("fatal", [1, 2, 6])
+def test_leaves_the_trainer_as_it_was_when_a_step_raises(fatal):
+    calls = []
+
+    def step(trainer, batch):
+        calls.append(np.random.random() + random.random())
+        output = TracedTrainer.step(trainer, batch)
+        if len(calls) == fatal:
+            raise ValueError("the disk is full")
+        return output
+
+    made = TracedTrainer(step=step)
+    before = left(made)
+    with pytest.raises(TargetError, match="the disk is full"):
+        measured(NAME, made)
+    assert differing(before, left(made)) == []

@@ -1,0 +1,115 @@
+"""The pure pass over findings: excuses heard, causes named, the root first."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from babysit.diagnose import EXPLAINS, diagnose
+from babysit.report import Finding, Severity
+
+
+def finding(rule, severity=Severity.ERROR):
+    return Finding(rule, severity, f"{rule} was seen.")
+
+
+def overfit(outcome):
+    return {"overfit": SimpleNamespace(own=SimpleNamespace(outcome=outcome), examples=20)}
+
+
+def rules(found):
+    return [f.rule for f in found]
+
+
+def test_nothing_found_is_nothing():
+    assert diagnose({}, []) == ()
+
+
+def test_root_comes_first_and_names_its_consequences():
+    found = diagnose({}, [finding("inputs-ignored"), finding("cannot-overfit"), finding("dead-relu")])
+    assert rules(found) == ["dead-relu", "inputs-ignored", "cannot-overfit"]
+    assert found[0].explains == ("inputs-ignored", "cannot-overfit")
+    assert found[1].explains == ("cannot-overfit",)
+
+
+def test_unrelated_roots_stand_by_severity_then_by_how_much_they_explain():
+    found = diagnose(
+        {},
+        [
+            finding("same-sign-gradient", Severity.WARNING),
+            finding("decay-not-applied"),
+            finding("cannot-overfit"),
+            finding("frozen-parameters"),
+        ],
+    )
+    assert rules(found) == ["frozen-parameters", "cannot-overfit", "decay-not-applied", "same-sign-gradient"]
+
+
+def test_a_warning_does_not_explain_an_error():
+    found = diagnose({}, [finding("saturated-activation", Severity.WARNING), finding("cannot-overfit")])
+    assert rules(found) == ["cannot-overfit", "saturated-activation"]
+    assert found[1].explains == ()
+
+
+@pytest.mark.parametrize("outcome", ["memorized", "at the floor"])
+@pytest.mark.parametrize(
+    ("rule", "severity"),
+    [
+        ("learning-rate-too-low", Severity.WARNING),
+        ("killed-by-learning-rate", Severity.WARNING),
+        ("idle-maxout-piece", Severity.WARNING),
+        ("collapsed-slope", Severity.WARNING),
+        ("summed-loss", Severity.WARNING),
+        ("same-sign-gradient", Severity.INFO),
+    ],
+)
+def test_what_memorizing_excuses_is_lowered_and_says_why(rule, severity, outcome):
+    (found,) = diagnose(overfit(outcome), [finding(rule)])
+    assert found.severity is severity
+    assert found.message == f"{rule} was seen. It memorizes 20 examples at this learning rate all the same."
+
+
+@pytest.mark.parametrize("measurements", [{}, overfit("stalled"), overfit("diverged"), overfit("unfinished")])
+def test_nothing_is_excused_where_it_does_not_memorize(measurements):
+    (found,) = diagnose(measurements, [finding("summed-loss")])
+    assert found.severity is Severity.ERROR
+
+
+def test_a_first_loss_is_excused_by_its_sum_alone():
+    alone = diagnose(overfit("memorized"), [finding("unexpected-initial-loss")])
+    assert [f.severity for f in alone] == [Severity.ERROR]
+    summed = diagnose(overfit("memorized"), [finding("unexpected-initial-loss"), finding("summed-loss")])
+    assert [(f.rule, f.severity) for f in summed] == [
+        ("summed-loss", Severity.WARNING),
+        ("unexpected-initial-loss", Severity.WARNING),
+    ]
+
+
+def test_an_excuse_never_raises_a_severity():
+    info = finding("summed-loss", Severity.INFO)
+    assert diagnose(overfit("memorized"), [info]) == (info,)
+
+
+def test_findings_of_one_rule_in_several_places_all_stay():
+    places = [dataclasses.replace(finding("dead-relu"), where=name) for name in ("relu1", "relu2")]
+    found = diagnose({}, [finding("cannot-overfit"), *places])
+    assert [(f.rule, f.where) for f in found] == [
+        ("dead-relu", "relu1"),
+        ("cannot-overfit", ""),
+        ("dead-relu", "relu2"),
+    ]
+
+
+def test_it_is_pure_and_settles():
+    found = diagnose({}, [finding("inputs-ignored"), finding("cannot-overfit"), finding("dead-relu")])
+    assert diagnose({}, found) == found
+
+
+def test_causes_are_not_circular():
+    def causes(rule, path=()):
+        assert rule not in path, " -> ".join([*path, rule])
+        for consequence in EXPLAINS.get(rule, ()):
+            causes(consequence, (*path, rule))
+
+    for rule in EXPLAINS:
+        causes(rule)
