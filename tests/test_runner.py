@@ -106,9 +106,11 @@ def test_an_error_blocks_the_checks_whose_ground_it_takes():
 
 
 def test_an_error_takes_no_ground_from_the_check_that_found_it_or_from_those_before():
-    report = run(
-        check("first", 1, blocked_by=("large",)), check("second", 9, rule_named("large"), blocked_by=("large",))
+    first, second = (
+        check("first", 1, blocked_by=("large",)),
+        check("second", 9, rule_named("large"), blocked_by=("large",)),
     )
+    report = run(first, second)
     assert [status for _, status, _ in ends(report)] == ["passed", "failed"]
 
 
@@ -163,21 +165,21 @@ def test_ctrl_c_keeps_what_was_found_and_puts_the_trainer_back():
 
 
 CHECKS = {
-    "overfit": check("overfit", 9, rule_named("cannot_overfit"), rule_named("frozen_parameters")),
-    "lr-scan": check("lr_scan", 1, rule_named("range_edge")),
+    "sizes": check("sizes", 9, rule_named("cannot_overfit"), rule_named("frozen_parameters")),
+    "edges": check("edges", 1, rule_named("range_edge")),
 }
-BOTH = {"overfit": Settings(), "lr-scan": Settings()}
+BOTH = {"sizes": Settings(), "edges": Settings()}
 
 
 @pytest.mark.parametrize(
     ("select", "only", "chosen", "rules"),
     [
-        ((), None, ["overfit", "lr-scan"], None),
-        ((), "lr-scan", ["lr-scan"], None),
-        (("lr-scan", "overfit"), None, ["overfit", "lr-scan"], {"cannot-overfit", "frozen-parameters", "range-edge"}),
-        (("range-edge",), None, ["lr-scan"], {"range-edge"}),
-        (("frozen-parameters", "lr-scan"), None, ["overfit", "lr-scan"], {"frozen-parameters", "range-edge"}),
-        (("frozen-parameters", "lr-scan"), "overfit", ["overfit"], {"frozen-parameters", "range-edge"}),
+        ((), None, ["sizes", "edges"], None),
+        ((), "edges", ["edges"], None),
+        (("edges", "sizes"), None, ["sizes", "edges"], {"cannot-overfit", "frozen-parameters", "range-edge"}),
+        (("range-edge",), None, ["edges"], {"range-edge"}),
+        (("frozen-parameters", "edges"), None, ["sizes", "edges"], {"frozen-parameters", "range-edge"}),
+        (("frozen-parameters", "edges"), "sizes", ["sizes"], {"frozen-parameters", "range-edge"}),
     ],
 )
 def test_what_is_selected(select, only, chosen, rules):
@@ -189,8 +191,8 @@ def test_what_is_selected(select, only, chosen, rules):
 
 
 def test_a_command_of_which_nothing_is_selected():
-    with pytest.raises(UsageError, match=r"^nothing of overfit is selected: lr-scan, range-edge$"):
-        runner.plan(Config(select=("lr-scan", "range-edge"), settings=BOTH), CHECKS, "overfit")
+    with pytest.raises(UsageError, match=r"^nothing of sizes is selected: edges, range-edge$"):
+        runner.plan(Config(select=("edges", "range-edge"), settings=BOTH), CHECKS, "sizes")
 
 
 def test_only_the_rules_selected_are_judged():
@@ -221,11 +223,8 @@ def test_a_fault_that_could_not_be_looked_for_is_not_gone(error):
 
 
 def test_a_fault_that_was_not_selected_is_not_gone():
-    report = run(
-        *CHECKS.values(),
-        rules=frozenset({"frozen-parameters"}),
-        expected={"cannot-overfit": "known", "range-edge": "too"},
-    )
+    known = {"cannot-overfit": "known", "range-edge": "too"}
+    report = run(*CHECKS.values(), rules=frozenset({"frozen-parameters"}), expected=known)
     assert (report.expected, report.unmet) == ({}, {})
 
 

@@ -153,6 +153,35 @@ def test_a_wrong_file_is_named_with_its_line(babysit, program, text, message):
     assert not Path("ran").exists()
 
 
+@pytest.fixture
+def saved(babysit, program):
+    """A run with an error in one check, as JSON."""
+    faulty = ("demo", "--fault", "large-weights", "--select", "check-loss,check-target")
+    assert babysit(*faulty, "--format", "json", "--output", "saved.json").code == 1
+    return program / "saved.json"
+
+
+def test_judge_finds_the_same_where_nothing_has_changed(babysit, saved):
+    done = babysit("judge", "saved.json", "--format", "json")
+    assert (done.code, done.err) == (1, "")
+    assert done.out.rstrip() == saved.read_text().rstrip()
+    assert babysit("judge", "saved.json", "--quiet").out.startswith("✗ FAILED  ")
+    suite = ET.fromstring(babysit("judge", "saved.json", "--format", "junit").out)[0]
+    assert int(suite.get("failures")) >= 1
+
+
+def test_judge_with_other_thresholds_and_options(babysit, saved):
+    broken = {finding["rule"]: finding["severity"] for finding in json.loads(saved.read_text())["findings"]}
+    assert broken["confident-at-init"] == "error"
+    set = ("--set", "large_spread=1e6", "--set", "huge_spread=1e6", "--set", "check-loss.sigmas=1e6")
+    lenient = babysit("judge", "saved.json", *set, "--format", "json")
+    assert "confident-at-init" not in {finding["rule"] for finding in json.loads(lenient.out)["findings"]}
+    reasons = [f"--ignore={rule}=known" for rule in broken]
+    assert babysit("judge", "saved.json", *reasons, "-q").out.startswith("✓ PASSED  nothing found in 2 checks")
+    assert babysit("judge", "saved.json", "--select", "check-target", "-q").code == 0
+    assert babysit("judge", "saved.json", "--select", "overfit", "-q").code == 5
+
+
 REPORTS = {
     b'{"schema_version": 2}': "the report has schema_version 2; this babysit reads 1",
     b"{": "the report is not JSON: line 1, column 2: Expecting property name enclosed in double quotes",

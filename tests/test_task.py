@@ -144,7 +144,10 @@ def test_targets_that_are_probabilities(make):
 
 
 def test_one_hot_targets_with_positions(make):
-    scores, labels = RNG.normal(size=(2, 4, 3)), RNG.integers(4, size=(2, 3))
+    scores, labels = (
+        np.random.default_rng(11).normal(size=(2, 4, 3)),
+        np.random.default_rng(12).integers(4, size=(2, 3)),
+    )
     one_hot = np.moveaxis(np.eye(4)[labels], -1, 1)  # (N, C, d), as PyTorch has it
     expected = F.cross_entropy(torch.from_numpy(scores), torch.from_numpy(labels)).item()
     assert Classification(4).reference_loss(make(scores), make(one_hot)) == pytest.approx(expected)
@@ -184,14 +187,14 @@ def test_the_hinge_is_that_of_the_notes(make, margin):
 @pytest.mark.parametrize("shape", [(120,), (120, 1), (40, 3)])
 @pytest.mark.parametrize("task", [Binary(), MultiLabel()])
 def test_binary_cross_entropy_is_pytorchs(make, task, shape):
-    z, y = (RNG.normal(size=120) * 5).reshape(shape), YES.reshape(shape)
+    z, y = (np.random.default_rng(13).normal(size=120) * 5).reshape(shape), YES.reshape(shape)
     expected = F.binary_cross_entropy_with_logits(torch.from_numpy(z), torch.from_numpy(y)).item()
     assert task.reference_loss(make(z), make(y)) == pytest.approx(expected, rel=1e-12)
     assert task.reference_loss(make(z), make(y.ravel() > 0.5)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_squared_error_is_pytorchs(make):
-    x = RNG.normal(size=REAL.shape)
+    x = np.random.default_rng(14).normal(size=REAL.shape)
     expected = F.mse_loss(torch.from_numpy(x), torch.from_numpy(REAL)).item()
     assert Regression().reference_loss(make(x), make(REAL)) == pytest.approx(expected, rel=1e-12)
     assert Regression().reference_loss(make(x[:, :1]), make(REAL[:, 0])) == pytest.approx(
@@ -203,7 +206,7 @@ def test_losses_of_probabilities_are_pytorchs(make):
     p = np.exp(SCORES) / np.exp(SCORES).sum(axis=1, keepdims=True)
     expected = F.nll_loss(torch.from_numpy(p).log(), torch.from_numpy(LABELS)).item()
     assert Classification(5).probability_loss(make(p), make(LABELS)) == pytest.approx(expected, rel=1e-12)
-    q = np.r_[RNG.random(118), 0.0, 1.0].reshape(40, 3)
+    q = np.r_[np.random.default_rng(15).random(118), 0.0, 1.0].reshape(40, 3)
     expected = F.binary_cross_entropy(torch.from_numpy(q), torch.from_numpy(YES)).item()
     assert MultiLabel().probability_loss(make(q), make(YES)) == pytest.approx(expected, rel=1e-9)
 
@@ -250,7 +253,7 @@ def test_accuracy(make, task, scores, targets, expected):
 
 
 def test_r2_is_scikit_learns(make):
-    x = REAL + RNG.normal(size=REAL.shape)
+    x = REAL + np.random.default_rng(16).normal(size=REAL.shape)
     expected = r2_score(REAL, x, multioutput="variance_weighted")
     assert Regression().score(make(x), make(REAL)) == pytest.approx(expected, rel=1e-12)
     assert Regression().score(make(x[:, :1]), make(REAL[:, 0])) == pytest.approx(
