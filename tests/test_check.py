@@ -67,11 +67,11 @@ def test_a_rules_page():
         zip(
             SECTIONS,
             (
-                "a number above the limit.",
-                "it would not fit.\n\nAnd it is ugly.",
-                "a smaller one.",
-                "never. Note that a limit: like this one is no heading.",
-                "none.",
+                "A number above the limit.",
+                "It would not fit.\n\nAnd it is ugly.",
+                "A smaller one.",
+                "Never. Note that a limit: like this one is no heading.",
+                "None.",
             ),
             strict=True,
         )

@@ -189,16 +189,21 @@ def test_ignore_and_its_reason(babysit, programs):
     assert "ignored  summed-loss  so it was written" in babysit("check-loss", target, *ignore).out
 
 
-def test_seed(babysit, programs):
-    def first_loss(*options, command=("check-loss", "programs.py:unseeded")):
-        document = json.loads(babysit(*command, "--format", "json", *options).out)
-        return document["seed"], document["results"][0]["measurement"]["training_loss"]
+def first_loss(done):
+    document = json.loads(done.out)
+    return document["seed"], document["results"][0]["measurement"]["training_loss"]
 
-    assert first_loss() == first_loss("--seed", "0")
-    assert first_loss("--seed", "1") == first_loss("--seed=1")
-    assert first_loss("--seed", "1")[1] != first_loss("--seed", "0")[1]
-    demo = ("demo", "--select", "check-loss")
-    assert first_loss("--seed", "1", command=demo)[1] != first_loss("--seed", "0", command=demo)[1]
+
+@pytest.mark.parametrize(
+    "command", [("check-loss", "programs.py:unseeded"), ("demo", "--select=check-loss")], ids=["check-loss", "demo"]
+)
+def test_seed(babysit, programs, command):
+    seeds = ((), ("--seed=0",), ("--seed=1",), ("--seed=1",))
+    default, zero, one, again = (first_loss(babysit(*command, "--format", "json", *seed)) for seed in seeds)
+    assert default == zero
+    assert one == again
+    assert (one[0], zero[0]) == (1, 0)
+    assert one[1] != zero[1]
 
 
 def test_a_file_upward_gives_the_target_and_the_settings(babysit, programs, monkeypatch):
