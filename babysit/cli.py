@@ -38,6 +38,10 @@ Select = Annotated[list[str] | None, typer.Option(metavar="NAME", help="checks o
 Ignore = Annotated[
     list[str] | None, typer.Option(metavar="RULE[=REASON]", help="leave a rule out, with the reason; repeatable")
 ]
+Expected = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULE[=REASON]", help="known to be broken; an error once it is not; repeatable"),
+]
 FailOn = Annotated[Severity | None, typer.Option(help="least severity that makes the exit code 1 (default: error)")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="the verdict and a line for each finding")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting of a check; repeatable")]
@@ -50,6 +54,7 @@ _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("report", Reports, None),
     ("select", Select, None),
     ("ignore", Ignore, None),
+    ("expected", Expected, None),
     ("fail_on", FailOn, None),
     ("quiet", Quiet, False),
     ("set", Set, None),
@@ -75,7 +80,7 @@ def _command(name: str, help: str, own: list[inspect.Parameter], body: Callable[
 def _options(values: dict[str, Any], **more: Any) -> Any:
     from babysit.session import Options
 
-    lists = {name: values[name] or () for name in ("report", "select", "ignore", "set")}
+    lists = {name: values[name] or () for name in ("report", "select", "ignore", "expected", "set")}
     return Options(**{**values, **lists, **more})
 
 

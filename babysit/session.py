@@ -35,6 +35,7 @@ class Options:
         report: Further reports, each `FORMAT=PATH`.
         select: Checks and rules.
         ignore: Rules, each with or without `=REASON`.
+        expected: The same.
         fail_on: The least severity that fails.
         quiet: The verdict alone.
         set: Settings, each `NAME=VALUE`.
@@ -49,20 +50,26 @@ class Options:
     report: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
     fail_on: Severity | None = None
     quiet: bool = False
     set: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
 
 
-def configured(options: Options, only: str | None = None) -> Config:
+def configured(options: Options, only: str | None = None, *, search: bool = True) -> Config:
     """The configuration file with the options on top.
+
+    Args:
+        options: The command line's.
+        only: The one check that runs.
+        search: Whether to look for babysit.yaml upward from the working folder where none is named.
 
     Raises:
         UsageError: An option, a key or a value is wrong, or a report can't be written where it should.
     """
     checks = find_checks()
-    found = options.config or configuration.find(Path.cwd())
+    found = options.config or (configuration.find(Path.cwd()) if search else None)
     base = configuration.load(found, checks, formats())
     said = {
         name: value
@@ -75,6 +82,7 @@ def configured(options: Options, only: str | None = None) -> Config:
         quiet=base.quiet or options.quiet,
         select=configuration.names(options.select, checks, "--select") or base.select,
         ignore={**base.ignore, **configuration.reasons(options.ignore, checks, "--ignore")},
+        expected={**base.expected, **configuration.reasons(options.expected, checks, "--expected")},
         report={**base.report, **dict(_report_option(text) for text in options.report)},
     )
     _known_format(config.format)
@@ -135,7 +143,7 @@ def demo(options: Options, build: Callable[[], "Trainer"], name: str) -> ExitCod
     """Run the checks on the embedded network."""
     from babysit.seeds import seed_everything
 
-    config = configured(options)
+    config = configured(options, search=False)  # a project's own file speaks of the project's own target
     seed_everything(config.seed)
     return _check(config, build, name)
 

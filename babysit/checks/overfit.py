@@ -244,10 +244,11 @@ def _outcome(losses: list[float], score: float, yardstick: float, settings: Sett
         return Outcome.DIVERGED
     if loss <= settings.memorized * yardstick and not score < 1 - settings.memorized:
         return Outcome.MEMORIZED
+    half = losses[-(window // 2) :]
+    if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], yardstick):
+        return Outcome.DIVERGED
     if len(losses) % window:
         return None
-    if min(losses[-window:]) > settings.explosion * max(losses[0], yardstick):
-        return Outcome.DIVERGED
     if len(losses) > 3 * window:
         before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
         if recent > before * (1 - settings.progress):
@@ -319,7 +320,7 @@ def overfit_diverges(measured: Measurement, settings: Settings) -> Iterator[Find
         cure = measured.cures[0].learning_rate if measured.cures else None
         yield overfit_diverges.error(
             f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
-            f"{_went(measured.own, '')}.{_cure(measured)}",
+            f"{_went(measured.own, measured.metric)}.{_cure(measured)}",
             suggestion=f"Lower the learning rate to {cure:.3g}."
             if cure
             else "Check the gradient against a numeric one; look at the size of the first update.",
