@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array, to_device
 
 from babysit.trainer import Array, Tree
 
@@ -30,7 +30,8 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     if isinstance(tree, dict):
         return {key: tree_map(function, child, *(o[key] for o in others)) for key, child in tree.items()}
     if isinstance(tree, tuple | list):
-        return type(tree)(tree_map(function, *children) for children in zip(tree, *others, strict=True))
+        mapped = [tree_map(function, *children) for children in zip(tree, *others, strict=True)]
+        return type(tree)(*mapped) if hasattr(tree, "_fields") else type(tree)(mapped)
     return function(tree, *others)
 
 
@@ -79,6 +80,8 @@ def duplicate(tree: Tree) -> Tree:
     """A deep copy that shares no memory."""
 
     def fresh(leaf: Any) -> Any:
+        if is_torch_array(leaf):
+            return leaf.detach().clone()  # a parameter copied otherwise warns about its graph
         return array_namespace(leaf).asarray(leaf, copy=True) if is_array_api_obj(leaf) else copy.deepcopy(leaf)
 
     return tree_map(fresh, tree)
@@ -96,6 +99,12 @@ def size_in_bytes(tree: Tree) -> int:
 def is_floating(x: Array) -> bool:
     """Whether the array holds real floating-point numbers."""
     return bool(array_namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def are_scores(x: Any) -> bool:
+    """Whether it is an array of real numbers or truth values with at least one axis."""
+    real = ("real floating", "integral", "bool")
+    return is_array_api_obj(x) and len(x.shape) > 0 and bool(array_namespace(x).isdtype(x.dtype, real))
 
 
 def floating(tree: Tree) -> dict[str, Array]:
@@ -118,7 +127,7 @@ def total(x: Array) -> int:
 def extremes(x: Array) -> tuple[float, float]:
     """The smallest and the largest element."""
     xp = array_namespace(x)
-    return float(xp.min(x)), float(xp.max(x))
+    return float(xp.min(x).item()), float(xp.max(x).item())
 
 
 def tree_finite(tree: Tree) -> bool:
@@ -133,14 +142,17 @@ def varies(tree: Tree) -> bool:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two leaves are equal bit for bit, NaN being equal to itself."""
+    if is_array_api_obj(a) is not is_array_api_obj(b):
+        return False
     if not is_array_api_obj(a):
-        return bool(a == b) or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+        return repr(a) == repr(b) if isinstance(a, float) and isinstance(b, float) else bool(a == b)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    equal = a == b
+    xp = array_namespace(a)
+    equal = (a == b) | ((a != a) & (b != b))
     if is_floating(a):
-        equal = equal | ((a != a) & (b != b))
-    return bool(array_namespace(a).all(equal))
+        equal = equal & ((xp.signbit(a) == xp.signbit(b)) | (a != a))
+    return bool(xp.all(equal))
 
 
 def differing(a: Tree, b: Tree) -> list[str]:
@@ -159,10 +171,10 @@ def to_host(x: Array) -> list[Any]:
 def norm(x: Array) -> float:
     """The Euclidean norm over all elements."""
     xp = array_namespace(x)
-    return math.sqrt(float(xp.sum(xp.astype(x, xp.float64) ** 2)))
+    return math.sqrt(xp.sum(xp.astype(x, xp.float64) ** 2).item())
 
 
 def dot(x: Array, y: Array) -> float:
     """The inner product over all elements."""
     xp = array_namespace(x, y)
-    return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)))
+    return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)).item())

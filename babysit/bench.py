@@ -1,8 +1,8 @@
 """The bench: a trainer, a pool of batches drawn once, and the state to go back to after each use."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from array_api_compat import is_array_api_obj
 
@@ -24,11 +24,13 @@ class Bench:
 
     Attributes:
         trainer: The guarded trainer.
+        task: Its task.
         advance: Called with (done, total) as a check proceeds.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = Driven(trainer)
+        self.task = self.trainer.task
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
         self._generators = seeds.capture()
         self._origin: State = self.trainer.save()
@@ -51,7 +53,7 @@ class Bench:
         finally:
             seeds.restore(self._generators)
 
-    @contextmanager
+    @contextlib.contextmanager
     def borrowed(self, *, learning_rate: float | None = None, scale: float | None = None) -> Iterator[Driven]:
         """The trainer, from its original state, to do with as one likes; put back at the end.
 
@@ -65,7 +67,14 @@ class Bench:
             if scale is not None:
                 self.trainer.regularization_scale = scale
             yield self.trainer
-        finally:
+        except KeyboardInterrupt:
+            with contextlib.suppress(RestoreError):  # the interruption is what the user has to hear of
+                self.restore()
+            raise
+        except BaseException:
+            self.restore()
+            raise
+        else:
             self.restore()
 
     def pool(self, split: str = "train") -> list[Batch]:
@@ -84,11 +93,14 @@ class Bench:
     def _draw(self, split: str) -> list[Batch]:
         drawn: list[Batch] = []
         examples = held = 0
-        for batch in self.trainer.batches(split):
+        for batch in itertools.islice(self.trainer.batches(split), POOL_EXAMPLES):
             try:
-                examples += arrays.count(batch)
+                size = arrays.count(batch)
             except ValueError as error:
                 raise TargetError(f"batches({split!r}): {error}") from error
+            examples += size
+            if not size:
+                continue
             held += arrays.size_in_bytes(batch)
             drawn.append(arrays.duplicate(batch))  # a loader may hand out the same memory again
             if examples >= POOL_EXAMPLES or held >= POOL_BYTES:

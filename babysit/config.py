@@ -100,7 +100,7 @@ def override(
     checks: Checks,
     only: str | None = None,
     *,
-    what: str = "--set",
+    what: str = "--set: ",
     saved: bool = False,
 ) -> Config:
     """The configuration with settings replaced by `--set NAME=VALUE`.
@@ -110,7 +110,7 @@ def override(
         assignments: `examples=20` or `overfit.examples=20`; a list as `rates=1e-3,1e-2`.
         checks: All checks by name.
         only: The one check that the command runs, if it runs one.
-        what: Where they come from, for the message.
+        what: Where they come from, to begin the message with.
         saved: Whether the measurements are there already, so that settings which act on measuring come too late.
 
     Raises:
@@ -125,16 +125,16 @@ def override(
             check, key = _setting_named(name, checks, only)
             value = _setting(given(text, _hint(check, key)), check, key)
         except Wrong as wrong:
-            raise UsageError(f"{what}: {wrong}") from None
+            raise UsageError(f"{what}{wrong}") from None
         if saved and check.settings.__dataclass_fields__[key].metadata["measures"]:
-            raise UsageError(f"{what}: {check.name}.{key} acts on what is measured; run the check again to change it")
+            raise UsageError(f"{what}{check.name}.{key} acts on what is measured; run the check again to change it")
         changed.setdefault(check.name, {})[key] = value
     settings = dict(config.settings)
     for name, values in changed.items():
         try:
             settings[name] = dataclasses.replace(settings[name], **values)
         except ValueError as error:  # from a check whose settings must agree with one another
-            raise UsageError(f"{what}: {name}: {error}") from None
+            raise UsageError(f"{what}{name}: {error}") from None
     return dataclasses.replace(config, settings=settings)
 
 

@@ -1,13 +1,16 @@
 """The user's trainer behind a guard: timed, counted, its exceptions named, its outputs checked."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from array_api_compat import is_array_api_obj
 
+from babysit.arrays import are_scores
 from babysit.blame import blame
 from babysit.errors import Skip, TargetError
 from babysit.task import Task
@@ -15,6 +18,7 @@ from babysit.trainer import (
     Array,
     Batch,
     Output,
+    Record,
     Scalar,
     State,
     SupportsParameters,
@@ -31,12 +35,21 @@ def as_number(value: Scalar, what: str) -> float:
     Raises:
         TargetError: It is no real number, or an array of several.
     """
-    if is_array_api_obj(value) and value.shape not in ((), (1,)):
-        raise TargetError(f"{what} has shape {tuple(value.shape)}; it must be one number")
+    if is_array_api_obj(value):
+        if math.prod(value.shape) != 1:
+            raise TargetError(f"{what} has shape {tuple(value.shape)}; it must be one number")
+        value = value.item()
+    if isinstance(value, str | bytes | complex | np.complexfloating):
+        raise TargetError(f"{what} must be a number, not {value!r} ({type(value).__name__})")
     try:
         return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError) as error:
         raise TargetError(f"{what} must be a number, not {value!r} ({type(value).__name__})") from error
+
+
+_END = object()  # an exhausted loader; None may be a batch, and a wrong one
 
 
 class Driven:
@@ -59,9 +72,12 @@ class Driven:
             yield
         except (Skip, TargetError):
             raise
+        except KeyboardInterrupt:
+            raise
         except SystemExit as error:
-            raise TargetError(f"{call} called sys.exit({error.code!r})") from error
-        except Exception as error:  # the user's code may raise anything
+            code = "" if error.code is None else repr(error.code)
+            raise TargetError(f"{call} called sys.exit({code})") from error
+        except BaseException as error:  # the user's code may raise anything
             raise TargetError(f"{call} raised {blame(error)}") from error
         finally:
             self.seconds += time.perf_counter() - began
@@ -77,14 +93,25 @@ class Driven:
 
     @property
     def task(self) -> Task:
-        """The trainer's task."""
-        return self._trainer.task
+        """The trainer's task.
+
+        Raises:
+            TargetError: It is none.
+        """
+        with self._guard("task"):
+            task = self._trainer.task
+        if not callable(getattr(task, "chance_losses", None)) or isinstance(task, type):
+            raise TargetError(f"task must be a task such as babysit.Classification(10), not {task!r}")
+        return task
 
     @property
     def learning_rate(self) -> float:
         """The trainer's learning rate."""
         with self._guard("learning_rate"):
-            return as_number(self._trainer.learning_rate, "learning_rate")
+            rate = as_number(self._trainer.learning_rate, "learning_rate")
+        if not 0 <= rate < math.inf:
+            raise TargetError(f"learning_rate is {rate:g}; it must be a finite number, 0 or more")
+        return rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -114,8 +141,8 @@ class Driven:
             iterator = iter(source)
         while True:
             with self._guard(call):
-                batch = next(iterator, None)
-            if batch is None:
+                batch = next(iterator, _END)
+            if batch is _END:
                 return
             if not (isinstance(batch, tuple | list) and len(batch) == 2):
                 raise TargetError(f"{call} must yield (inputs, targets), not {type(batch).__name__}")
@@ -124,6 +151,11 @@ class Driven:
     def _output(self, call: str, output: Any) -> Output:
         if not isinstance(output, Output):
             raise TargetError(f"{call} must return babysit.Output, not {type(output).__name__}")
+        if output.scores is not None and not are_scores(output.scores):
+            raise TargetError(
+                f"the scores of {call} must be an array of real numbers with an axis of examples, not "
+                f"{type(output.scores).__name__} {getattr(output.scores, 'dtype', '')}".rstrip()
+            )
         return replace(
             output,
             loss=as_number(output.loss, f"the loss of {call}"),
@@ -162,8 +194,17 @@ class Driven:
             Skip: The trainer has no trace, or can't follow this network.
         """
         trainer: SupportsTrace = self._power(SupportsTrace, "show what flows through its layers")
+        visiting = 0.0
+
+        def timed(record: Record) -> None:
+            nonlocal visiting
+            began = time.perf_counter()
+            visit(record)
+            visiting += time.perf_counter() - began
+
         with self._guard("trace(batch, visit)"):
-            output = trainer.trace(batch, visit, training=training)
+            output = trainer.trace(batch, timed, training=training)
+        self.seconds -= visiting  # what is done with a record is babysit's own time
         return self._output("trace(batch, visit)", output)
 
     def parameters(self) -> Mapping[str, Array]:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from babysit.blame import blame
 from babysit.check import Check
 from babysit.config import Config
 from babysit.diagnose import diagnose
-from babysit.errors import RestoreError, Skip, TargetError, UsageError
+from babysit.errors import RestoreError, Skip, TargetError
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -
         chosen = {name for name, check in checks.items() if name in names or names & set(check.rules)}
         rules = frozenset(id for name in names for id in (checks[name].rules if name in checks else (name,)))
     if only is not None:
-        if only not in chosen:
-            raise UsageError(f"nothing of {only} is selected: {', '.join(config.select)}")
+        rules = rules if only in chosen else None  # the command that names a check wins over what the file selects
         chosen = {only}
     return Plan(
         checks=tuple(check for name, check in checks.items() if name in chosen),
@@ -109,35 +109,39 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
             continue
         progress(check.name, 0, 1)
         try:
-            result = _result(bench, check, settings)
+            result, lost = _result(bench, check, settings)
         except KeyboardInterrupt:
             return results, True
-        except RestoreError as error:
-            result = Result(check.name, Status.CRASHED, str(error), settings=asdict(settings))
-            gone[""] = f"the trainer could not be put back after {check.name}"
         results.append(result)
+        if lost:
+            gone[""] = f"the trainer could not be put back after {check.name}"
         if result.measurement is not None:
-            found = check.judge(result.measurement, settings)
-            gone |= {f.rule: f"{f.rule} was found by {check.name}" for f in found if f.severity is Severity.ERROR}
+            gone |= {rule: f"{rule} was found by {check.name}" for rule in _errors(check, result, settings, plan)}
         progress(check.name, 1, 1)
     return results, False
 
 
-def _result(bench: "Bench", check: Check, settings: Any) -> Result:
-    """One check, measured; a target that fails makes a result too."""
+def _errors(check: Check, result: Result, settings: Any, plan: Plan) -> set[str]:
+    """Rules that found an error and that the user does not ignore."""
+    found = check.judge(result.measurement, settings)
+    return {f.rule for f in found if f.severity is Severity.ERROR} - set(plan.ignore)
+
+
+def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, bool]:
+    """One check, measured, and whether the trainer is lost; what fails makes a result too."""
     began, target_seconds, steps = time.perf_counter(), bench.trainer.seconds, bench.trainer.steps
-    measurement, status, reason = None, Status.PASSED, ""
+    measurement, status, reason, lost = None, Status.PASSED, "", False
     try:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
-    except RestoreError:
-        raise
     except TargetError as error:
-        status, reason = Status.CRASHED, str(error)
+        status, reason, lost = Status.CRASHED, str(error), isinstance(error, RestoreError)
+    except Exception as error:  # noqa: BLE001  # one check's own crash must not lose what the others found
+        status, reason = Status.CRASHED, f"a fault of babysit's own, please report it: {blame(error)}"
     spent = bench.trainer.seconds - target_seconds
     own = max(0.0, time.perf_counter() - began - spent)
-    return Result(
+    result = Result(
         check.name,
         status,
         reason,
@@ -146,6 +150,7 @@ def _result(bench: "Bench", check: Check, settings: Any) -> Result:
         steps=bench.trainer.steps - steps,
         seconds=Seconds(spent, own),
     )
+    return result, lost
 
 
 def conclude(blank: Report, results: Iterable[Result], plan: Plan) -> Report:
@@ -163,7 +168,7 @@ def conclude(blank: Report, results: Iterable[Result], plan: Plan) -> Report:
     everything = [f for found in judged.values() for f in found if plan.rules is None or f.rule in plan.rules]
     present = {f.rule for f in everything}
     findings = diagnose(measured, [f for f in everything if f.rule not in plan.ignore])
-    testable = {rule for name in measured for rule in planned[name].rules}
+    testable = {rule for name in measured for rule in planned[name].rules if plan.rules is None or rule in plan.rules}
     return replace(
         blank,
         results=tuple(_judged(result, planned[result.check], plan, findings) for result in kept),

@@ -1,6 +1,7 @@
 """What a batch of scores tells before anything was learned, held against its task."""
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from babysit.driven import Driven
 from babysit.task import Task
 from babysit.trainer import Array, Batch, Record
 
-ROLLS = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
+SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
     logits = task.logits(joined) if as_probabilities else joined
     spread = score_spread(task, logits, truth)
     uninformed = _uninformed_loss(task, logits, truth)
-    excess = task.spread_excess(spread)
+    excess = task.spread_excess(spread) * (chance["mean y^2"] if task.metric == "R²" else 1.0)
     return Look(
         task=task,
         chance=chance,
@@ -69,7 +70,7 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
         excess=max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess,
         luck=abs(task.reference_loss(logits, truth) - uninformed),
         score=task.score(joined, truth),
-        best_constant_score=_best_constant_score(task, truth),
+        best_constant_score=task.best_constant_score(truth),
         reference_loss=reference,
         probability_loss=probability,
         distributions=are_distributions(joined),
@@ -98,28 +99,21 @@ def score_spread(task: Task, scores: Array, targets: Array) -> float:
 def _uninformed_loss(task: Task, scores: Array, targets: Array) -> float:
     """Mean standard loss of these scores against other examples' targets, so that they can know nothing."""
     n = arrays.count(targets)
-    shifts = [n * (k + 1) // (ROLLS + 1) for k in range(ROLLS)]
-    rolled = [arrays.take(targets, [(i + shift) % n for i in range(n)]) for shift in shifts]
-    return sum(task.reference_loss(scores, t) for t in rolled) / ROLLS
-
-
-def _best_constant_score(task: Task, targets: Array) -> float:
-    """Accuracy of always naming the commonest class; 0 for R^2."""
-    if task.metric != "accuracy":
-        return 0.0 if task.metric else math.nan
-    xp = array_namespace(targets)
-    flat = xp.reshape(targets, (-1,))
-    _, counts = xp.unique_counts(flat[flat >= 0])
-    return float(xp.max(counts)) / int(xp.sum(counts))
+    draw = random.Random(0)  # orders that don't depend on how the labels are arranged, nor on the run's seed
+    shuffled = [arrays.take(targets, draw.sample(range(n), n)) for _ in range(SHUFFLES)]
+    return sum(task.reference_loss(scores, t) for t in shuffled) / SHUFFLES
 
 
 def are_distributions(scores: Array) -> bool:
-    """Whether every row (axis 1) is non-negative and sums to 1 within 1e-4, for at least two classes."""
+    """Whether the scores are non-negative and sum to 1 over axis 1 or the last, for at least two classes."""
     xp = array_namespace(scores)
-    if scores.ndim < 2 or scores.shape[1] < 2 or not arrays.is_floating(scores):
+    if scores.ndim < 2 or not arrays.is_floating(scores) or not float(xp.min(scores)) >= 0:
         return False
-    off = xp.abs(xp.sum(scores, axis=1) - 1)
-    return float(xp.min(scores)) >= 0 and float(xp.max(off)) < 1e-4
+    rounding = max(1e-4, 10 * float(xp.finfo(scores.dtype).eps))  # half precision's eps is 1e-3
+    wide = xp.astype(scores, xp.float64)
+    return any(
+        wide.shape[axis] > 1 and float(xp.max(xp.abs(xp.sum(wide, axis=axis) - 1))) < rounding for axis in (1, -1)
+    )
 
 
 def last_layer(trainer: Driven, batch: Batch) -> tuple[str, str] | tuple[()]:

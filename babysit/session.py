@@ -1,6 +1,7 @@
 """One call of the command: options -> config -> trainer -> report -> files -> exit code."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -83,24 +84,39 @@ def configured(options: Options, only: str | None = None, *, search: bool = True
         select=configuration.names(options.select, checks, "--select") or base.select,
         ignore={**base.ignore, **configuration.reasons(options.ignore, checks, "--ignore")},
         expected={**base.expected, **configuration.reasons(options.expected, checks, "--expected")},
-        report={**base.report, **dict(_report_option(text) for text in options.report)},
+        report={**base.report, **_reports(options.report)},
     )
     _known_format(config.format)
     daily = [f"{name}={value}" for name, value in (options.settings or {}).items() if value is not None]
-    config = configuration.override(config, daily, checks, only, what=only or "")
+    config = configuration.override(config, daily, checks, only, what="")
     config = configuration.override(config, options.set, checks, only)
-    for path in (config.output, *config.report.values()):
-        if path is not None:
-            _writable(path)
-    return config
+    return _with_outputs(config)
 
 
-def _report_option(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise UsageError(f"--report takes FORMAT=PATH, such as --report json=report.json, not {text!r}")
-    _known_format(name)
-    return name, Path(path)
+def _with_outputs(config: Config) -> Config:
+    """The configuration with output paths that stay right where the target changes the working folder."""
+    output = config.output.absolute() if config.output else None
+    report = {name: path.absolute() for name, path in config.report.items()}
+    paths = [*report.values(), *([output] if output else [])]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"two reports would be written to {path}")
+        _writable(path)
+    return replace(config, output=output, report=report)
+
+
+def _reports(texts: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by format, as `--report FORMAT=PATH` gives them."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise UsageError(f"--report takes FORMAT=PATH, such as --report json=report.json, not {text!r}")
+        _known_format(name)
+        if name in found:
+            raise UsageError(f"--report {name} is given twice: {found[name]} and {path}")
+        found[name] = Path(path)
+    return found
 
 
 def _known_format(name: str) -> None:
@@ -139,21 +155,38 @@ def check(options: Options, only: str | None = None) -> ExitCode:
     return _check(config, lambda: target.build(named, config.seed), named, only)
 
 
-def demo(options: Options, build: Callable[[], "Trainer"], name: str) -> ExitCode:
+def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> ExitCode:
     """Run the checks on the embedded network."""
     from babysit.seeds import seed_everything
 
     config = configured(options, search=False)  # a project's own file speaks of the project's own target
     seed_everything(config.seed)
-    return _check(config, build, name)
+    return _check(config, lambda: build(config.seed), name)
 
 
 def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
-    with _bars(plan.checks, quiet=config.quiet) as progress, contextlib.redirect_stdout(sys.stderr):
-        # what the program prints must not run into a machine's format
-        report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
+    try:
+        with _bars(plan.checks, quiet=config.quiet) as progress, _printing_aside():
+            report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
+    except KeyboardInterrupt:
+        sys.stderr.write("babysit: interrupted before anything ran\n")
+        return ExitCode.INTERRUPTED
     return publish(report, config)
+
+
+@contextlib.contextmanager
+def _printing_aside() -> Iterator[None]:
+    """What the program and its processes print goes to standard error: it must not run into a machine's format."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 @contextlib.contextmanager
@@ -215,8 +248,9 @@ def publish(report: Report, config: Config) -> ExitCode:
         terminal.render(report, Console(), fail_on=config.fail_on, quiet=config.quiet)
     elif config.output is None or failed:
         sys.stdout.write(known[config.format](report, config.fail_on))
-    if failed:
+    if failed and not report.interrupted:
         raise UsageError("; ".join(failed))
+    sys.stderr.writelines(f"babysit: {reason}\n" for reason in failed)
     return exit_code(report, config.fail_on)
 
 

@@ -38,7 +38,7 @@ class LayerSummary:
         dead: Units that were zero for every example; a rectifier's only.
         saturated: Share of outputs (not units) with next to no local gradient; a bounded activation's only.
         gradient_through: Mean local gradient over the largest one possible; a bounded activation's or rectifier's only.
-        constant: Units whose output does not vary over the examples, dead ones left out.
+        constant: Units whose output does not vary over the examples, dead rectifiers left out.
         idle_pieces: Maxout units of which some piece never won.
         slope: Measured slope below zero, of a PReLU; NaN if not measured.
         common: Share of the outputs' power that is the same for every example: |E h|^2 / E|h|^2.
@@ -83,6 +83,8 @@ class UnitStatistics:
     def update(self, record: Record) -> None:
         """Add one forward record of the nonlinearity."""
         self.update_values(record.values, record.unit_axis)
+        if record.inputs is None:
+            return
         if self.kind in PIECEWISE:
             self._add_wins(record)
         elif self.kind in SLOPED:
@@ -137,7 +139,9 @@ class UnitStatistics:
         largest, least = sums["max"], sums["min"]
         dead = self.dead()
         size = xp.maximum(xp.abs(largest), xp.abs(least))
-        still = (largest - least <= CONSTANT * size) & ~dead
+        still = (largest - least <= CONSTANT * size) & xp.isfinite(size)
+        if self.kind in RECTIFIED:
+            still = still & ~dead
         power = float(xp.sum(sums["squares"])) / n
         means = sums["sum"] / n
         mean = float(xp.mean(means))
@@ -149,14 +153,14 @@ class UnitStatistics:
             units=units,
             examples=n,
             mean=mean,
-            spread=max(0.0, power / units - mean**2) ** 0.5,
+            spread=_root(power / units - mean**2),
             dead=arrays.total(dead) if self.kind in RECTIFIED else 0,
             saturated=float(sums.get("saturated", 0.0)) / total,
             gradient_through=float(sums["through"]) / total if "through" in sums else 1.0,
             constant=arrays.total(still) if n > 1 else 0,
             idle_pieces=arrays.total(xp.any(sums["wins"] == 0, axis=-1)) if "wins" in sums else 0,
             slope=float(sums["products"]) / negative if negative > 0 else float("nan"),
-            common=float(xp.sum(means**2)) / power if power > 0 else 0.0,
+            common=float(xp.sum(means**2)) / power if power != 0 else 0.0,
             one_sign=_one_sign(means),
         )
 
@@ -165,3 +169,8 @@ def _one_sign(means: Array) -> bool:
     """Whether 99 % of the units that aren't always zero have a mean of the same sign."""
     positive, negative = arrays.total(means > 0), arrays.total(means < 0)
     return max(positive, negative) >= 0.99 * max(1, positive + negative)
+
+
+def _root(variance: float) -> float:
+    """The square root; 0 for what rounding took below it, NaN for NaN."""
+    return 0.0 if variance < 0 else variance**0.5

@@ -191,10 +191,10 @@ def _drive(what: str, call: Callable[[], T]) -> T:
     """Call into the user's program; whatever it raises becomes one message."""
     try:
         return call()
-    except TargetError:
+    except (TargetError, KeyboardInterrupt):
         raise
     except SystemExit as error:
         code = "" if error.code is None else repr(error.code)
         raise TargetError(f"{what} called sys.exit({code})") from error
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
         raise TargetError(f"{what} raised {blame(error)}") from error

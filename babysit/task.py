@@ -4,9 +4,10 @@ Every loss here is a mean over examples (and labels or positions), in nats for c
 Source of the chance losses: CS231n, course notes "neural networks 3", section "sanity checks".
 """
 
+import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from array_api_compat import array_namespace
@@ -33,6 +34,10 @@ class Task(Protocol):
 
     def constant_loss(self, targets: Array) -> float:
         """The least loss of one prediction for all examples."""
+        ...
+
+    def best_constant_score(self, targets: Array) -> float:
+        """The metric of the best prediction that is the same for all examples; NaN where there is none."""
         ...
 
     def score(self, scores: Array, targets: Array) -> float:
@@ -77,53 +82,41 @@ def _log_sum_exp(scores: Array) -> Array:  # (..., C) -> (...)
     return xp.squeeze(top, axis=-1) + xp.log(xp.sum(xp.exp(scores - top), axis=-1))
 
 
-def _rows(scores: Array, targets: Array) -> tuple[Array, Array]:
-    """Scores (M, C) in double precision and labels (M,), positions flattened, ignored labels (< 0) dropped."""
-    xp = array_namespace(scores, targets)
-    if targets.ndim == scores.ndim and targets.shape == scores.shape:
-        targets = xp.argmax(targets, axis=-1)  # one-hot
-    labels = xp.reshape(targets, (-1,))
-    if scores.ndim > 2 and scores.shape[:-1] != targets.shape:
-        scores = xp.moveaxis(scores, 1, -1)  # (N, C, ...) -> (N, ..., C)
-    flat = xp.astype(xp.reshape(scores, (-1, scores.shape[-1])), xp.float64)
-    labels = xp.astype(labels, xp.int64)
-    known = labels >= 0
-    return flat[known], labels[known]
+def _holds_classes(x: Array, axis: int, classes: int) -> bool:
+    """Whether that axis of the targets holds a probability for each class."""
+    xp = array_namespace(x)
+    if x.ndim < 2 or x.shape[axis] != classes or xp.isdtype(x.dtype, "bool"):
+        return False
+    values = xp.astype(x, xp.float64)
+    return bool(xp.all((values >= 0) & (values <= 1))) and bool(xp.all(xp.abs(xp.sum(values, axis=axis) - 1) < 1e-4))
 
 
-def _of_label(rows: Array, labels: Array) -> Array:  # (M, C), (M,) -> (M,)
+def _flat(x: Array, axis: int) -> Array:  # (N, ..., C, ...) -> (M, C), in double precision
+    xp = array_namespace(x)
+    moved = xp.moveaxis(x, axis, -1)
+    return xp.astype(xp.reshape(moved, (-1, moved.shape[-1])), xp.float64)
+
+
+def _at_label(rows: Array, truth: Array) -> Array:
+    """The label's entry of each row, or the mean over classes where the truth is probabilities: (M, C) -> (M,)."""
     xp = array_namespace(rows)
-    return xp.take_along_axis(rows, labels[:, None], axis=1)[:, 0]
-
-
-def _label_shares(targets: Array, classes: int) -> list[float]:
-    xp = array_namespace(targets)
-    if targets.ndim > 1 and targets.shape[-1] == classes and xp.isdtype(targets.dtype, "real floating"):
-        return [float(v) for v in xp.mean(xp.reshape(targets, (-1, classes)), axis=0)]
-    labels = xp.reshape(targets, (-1,))
-    labels = labels[labels >= 0]
-    _, counts = xp.unique_counts(labels)
-    return [float(c) / max(1, labels.shape[0]) for c in counts]
-
-
-def _problem_of_labels(scores: Array | None, targets: Array, classes: int) -> str:
-    xp = array_namespace(targets)
-    if scores is not None and scores.ndim >= 2 and classes not in scores.shape[1:]:
-        return f"the scores have shape {tuple(scores.shape)}, but the task has {classes} classes"
-    if not xp.isdtype(targets.dtype, "integral"):
-        whole = targets.shape[-1] == classes if targets.ndim > 1 else bool(xp.all(targets == xp.round(targets)))
-        return "" if whole else "the targets are no whole numbers, so they can't be class labels"
-    top = int(xp.max(targets))
-    return f"a label is {top}, but {classes} classes go from 0 to {classes - 1}" if top >= classes else ""
+    if truth.ndim == 2:
+        return xp.sum(rows * truth, axis=1)
+    return xp.take_along_axis(rows, truth[:, None], axis=1)[:, 0]
 
 
 @dataclass(frozen=True)
 class Classification:
-    """One of `classes` per example (or position); scores are logits (N, C, ...), labels (N, ...)."""
+    """One of `classes` per example (or position).
+
+    Scores are logits (N, C, ...) or (N, ..., C); targets are labels (N, ...), of which negative ones are ignored, or
+    probabilities in the shape of the scores.
+    """
 
     classes: int
-    name: str = "classification"
-    metric: str = "accuracy"
+    name: str = field(default="classification", kw_only=True)
+    metric: str = field(default="accuracy", kw_only=True)
+    axis: int = field(default=1, kw_only=True)  # where the classes lie if either way fits
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:
         """Equal scores give ln C; the label entropy is reached when the output bias holds the log prior."""
@@ -132,25 +125,58 @@ class Classification:
             "entropy of the labels": self.constant_loss(targets),
         }
 
+    def _axis(self, x: Array) -> int:
+        """The axis of the classes."""
+        return self.axis if x.shape[self.axis] == self.classes else -1 if self.axis == 1 else 1
+
+    def _pairs(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        """Scores (M, C), and labels (M,) or probabilities (M, C), positions flattened and ignored labels dropped."""
+        xp = array_namespace(scores, targets)
+        rows = _flat(scores, self._axis(scores))
+        if targets.shape == scores.shape and scores.ndim > 1:
+            return rows, _flat(targets, self._axis(targets))
+        labels = xp.astype(xp.reshape(targets, (-1,)), xp.int64)
+        return rows[labels >= 0], labels[labels >= 0]
+
+    def _labelled(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        """As `_pairs`, the likeliest label in place of probabilities."""
+        rows, truth = self._pairs(scores, targets)
+        return rows, array_namespace(truth).argmax(truth, axis=1) if truth.ndim == 2 else truth
+
+    def _shares(self, targets: Array) -> list[float]:
+        """The frequency of each class, at least of those that occur."""
+        xp = array_namespace(targets)
+        for axis in {1, -1} if targets.ndim > 1 else ():
+            if _holds_classes(targets, axis, self.classes):
+                return [float(v) for v in xp.mean(_flat(targets, axis), axis=0)]
+        labels = xp.reshape(targets, (-1,))
+        labels = labels[labels >= 0]
+        _, counts = xp.unique_counts(labels)
+        return [float(c) / labels.shape[0] for c in counts]
+
     def constant_loss(self, targets: Array) -> float:
         """The entropy of the label frequencies."""
-        return _entropy(_label_shares(targets, self.classes))
+        return _entropy(self._shares(targets))
+
+    def best_constant_score(self, targets: Array) -> float:
+        """The frequency of the commonest class."""
+        return max(self._shares(targets), default=math.nan)
 
     def score(self, scores: Array, targets: Array) -> float:
         """Share of labels with the highest score."""
-        rows, labels = _rows(scores, targets)
+        rows, labels = self._labelled(scores, targets)
         xp = array_namespace(rows)
         return float(xp.mean(xp.astype(xp.argmax(rows, axis=1) == labels, xp.float64)))
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean cross-entropy of the softmax of the scores."""
-        rows, labels = _rows(scores, targets)
-        return float(array_namespace(rows).mean(_log_sum_exp(rows) - _of_label(rows, labels)))
+        rows, truth = self._pairs(scores, targets)
+        return float(array_namespace(rows).mean(_log_sum_exp(rows) - _at_label(rows, truth)))
 
     def probability_loss(self, scores: Array, targets: Array) -> float:
         """Mean of -ln p(label), the scores being p."""
-        rows, labels = _rows(scores, targets)
-        return float(-array_namespace(rows).mean(_log(_of_label(rows, labels))))
+        rows, truth = self._pairs(scores, targets)
+        return float(-array_namespace(rows).mean(_at_label(_log(rows), truth)))
 
     def logits(self, probabilities: Array) -> Array:
         """Their logarithms, from -690 up."""
@@ -161,15 +187,34 @@ class Classification:
         return spread**2 / 2 * (1 - 1 / self.classes)
 
     def problem(self, scores: Array | None, targets: Array) -> str:
-        """Labels and number of scores must fit the classes."""
-        return _problem_of_labels(scores, targets, self.classes)
+        """Labels and number of scores must fit the classes, and each other."""
+        if scores is not None:
+            if scores.ndim < 2 or self.classes not in (scores.shape[1], scores.shape[-1]):
+                return f"the scores have shape {tuple(scores.shape)}, but the task has {self.classes} classes"
+            labels, rows = math.prod(targets.shape), math.prod(scores.shape) // self.classes
+            if targets.shape != scores.shape and labels != rows:
+                shapes = f"scores {tuple(scores.shape)} against targets {tuple(targets.shape)}"
+                return f"{shapes}: one label is needed for each {self.classes} scores"
+        return self._problem_of_labels(targets)
+
+    def _problem_of_labels(self, targets: Array) -> str:
+        xp = array_namespace(targets)
+        if any(_holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
+            return ""
+        values = xp.astype(targets, xp.float64)
+        if not bool(xp.all(values == xp.floor(values))):
+            return "the targets are no whole numbers, so they can't be class labels"
+        top = int(xp.max(values))
+        over = top >= self.classes
+        return f"a label is {top}, but {self.classes} classes go from 0 to {self.classes - 1}" if over else ""
 
 
 @dataclass(frozen=True)
 class LanguageModel(Classification):
     """The next of `classes` tokens at each position; scores (N, T, V), tokens (N, T), negative ones ignored."""
 
-    name: str = "language-model"
+    name: str = field(default="language-model", kw_only=True)
+    axis: int = field(default=-1, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -177,22 +222,32 @@ class Hinge(Classification):
     """One of `classes` by the Weston-Watkins hinge, sum over j != y of max(0, s_j - s_y + margin)."""
 
     margin: float = 1.0
-    name: str = "hinge"
+    name: str = field(default="hinge", kw_only=True)
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:  # noqa: ARG002  # the same for any labels
         """(C - 1) margin, at equal scores."""
         return {f"({self.classes} - 1) x margin": (self.classes - 1) * self.margin}
 
     def constant_loss(self, targets: Array) -> float:
-        """The better of equal scores and of the commonest class ahead of the others by the margin."""
-        commonest = max(_label_shares(targets, self.classes))
-        return self.margin * min(self.classes - 1, (1 - commonest) * self.classes)
+        """The least loss of scores that stand in steps of the margin, common classes above rare ones.
+
+        The loss is convex and piecewise linear in the scores, with its corners where scores are equal or a margin
+        apart. So classes, the commonest first, are cut into groups, each a margin below the one before: a class pays
+        one margin for each other in its group, two for each in the group above and so on; the best cuts are found one
+        by one.
+        """
+        shares = sorted(self._shares(targets), reverse=True)
+        below = [0.0, *itertools.accumulate(shares + [0.0] * (self.classes - len(shares)))]
+        best = [0.0]
+        for j in range(1, self.classes + 1):
+            best.append(min(best[i] + i * (1 - below[i]) + (j - 1) * (below[j] - below[i]) for i in range(j)))
+        return self.margin * best[-1]
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean over examples of the sum of violated margins."""
-        rows, labels = _rows(scores, targets)
+        rows, labels = self._labelled(scores, targets)
         xp = array_namespace(rows)
-        margins = rows - _of_label(rows, labels)[:, None] + self.margin
+        margins = rows - _at_label(rows, labels)[:, None] + self.margin
         violated = xp.where(margins > 0, margins, xp.zeros_like(margins))
         return float(xp.mean(xp.sum(violated, axis=1))) - self.margin  # the label's own term is the margin
 
@@ -218,8 +273,8 @@ class Hinge(Classification):
 class MultiLabel:
     """Any of several labels; scores are logits, targets 0 or 1, both (N, L)."""
 
-    name: str = "multilabel"
-    metric: str = "accuracy"
+    name: str = field(default="multilabel", kw_only=True)
+    metric: str = field(default="accuracy", kw_only=True)
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:
         """Equal scores give ln 2 a label; the log priors the entropy of each label's frequency."""
@@ -231,6 +286,12 @@ class MultiLabel:
         columns = xp.astype(xp.reshape(targets, (targets.shape[0], -1)), xp.float64)
         shares = [float(p) for p in xp.mean(columns, axis=0)]
         return sum(_entropy([p, 1 - p]) for p in shares) / len(shares)
+
+    def best_constant_score(self, targets: Array) -> float:
+        """Mean over labels of the commoner answer's frequency."""
+        xp = array_namespace(targets)
+        shares = xp.mean(xp.astype(xp.reshape(targets, (targets.shape[0], -1)), xp.float64), axis=0)
+        return float(xp.mean(xp.maximum(shares, 1 - shares)))
 
     def _flat(self, scores: Array, targets: Array) -> tuple[Array, Array]:
         xp = array_namespace(scores, targets)
@@ -271,8 +332,10 @@ class MultiLabel:
     def problem(self, scores: Array | None, targets: Array) -> str:
         """Targets lie in [0, 1], and there is one score for each."""
         xp = array_namespace(targets)
-        if float(xp.min(targets)) < 0 or float(xp.max(targets)) > 1:
-            return f"targets go from {float(xp.min(targets)):g} to {float(xp.max(targets)):g}, not from 0 to 1"
+        values = xp.astype(targets, xp.float64)
+        least, most = float(xp.min(values)), float(xp.max(values))
+        if not (least >= 0 and most <= 1):
+            return f"targets go from {least:g} to {most:g}, not from 0 to 1"
         if scores is not None and math.prod(scores.shape) != math.prod(targets.shape):
             return f"scores {tuple(scores.shape)} against targets {tuple(targets.shape)}: one for each is needed"
         return ""
@@ -282,15 +345,15 @@ class MultiLabel:
 class Binary(MultiLabel):
     """Yes or no; scores are logits (N,) or (N, 1), targets 0 or 1."""
 
-    name: str = "binary"
+    name: str = field(default="binary", kw_only=True)
 
 
 @dataclass(frozen=True)
 class Regression:
     """Real values under the mean squared error; scores are predictions of the targets' shape."""
 
-    name: str = "regression"
-    metric: str = "R²"
+    name: str = field(default="regression", kw_only=True)
+    metric: str = field(default="R²", kw_only=True)
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:
         """The targets' mean square, when predictions are 0; their variance, when predictions are their mean."""
@@ -304,9 +367,14 @@ class Regression:
         values = xp.astype(targets, xp.float64)
         return float(xp.mean((values - xp.mean(values, axis=0, keepdims=True)) ** 2))
 
+    def best_constant_score(self, targets: Array) -> float:  # noqa: ARG002
+        """0, that of the mean."""
+        return 0.0
+
     def score(self, scores: Array, targets: Array) -> float:
         """R^2, 1 minus squared error over variance; NaN if the targets are constant."""
-        variance = self.constant_loss(targets)
+        constant = bool(array_namespace(targets).all(targets == targets[:1]))
+        variance = 0.0 if constant else self.constant_loss(targets)
         return 1 - self.reference_loss(scores, targets) / variance if variance > 0 else math.nan
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
@@ -339,8 +407,8 @@ class ChanceLoss:
     """Anything else: the user states the loss of predictions that know nothing."""
 
     value: float
-    name: str = "stated"
-    metric: str = ""
+    name: str = field(default="stated", kw_only=True)
+    metric: str = field(default="", kw_only=True)
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:  # noqa: ARG002
         """The stated value."""
@@ -349,6 +417,10 @@ class ChanceLoss:
     def constant_loss(self, targets: Array) -> float:  # noqa: ARG002
         """The stated value."""
         return self.value
+
+    def best_constant_score(self, targets: Array) -> float:  # noqa: ARG002
+        """None is known."""
+        return math.nan
 
     def score(self, scores: Array, targets: Array) -> float:  # noqa: ARG002
         """None is known."""

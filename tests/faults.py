@@ -286,6 +286,29 @@ def sure_sigmoid(seed):
     return binary(seed, loss=logistic_loss_of_probabilities, head=SIGMOID, rate=0.05)
 
 
+def shut_sigmoid_at_the_end(seed):
+    """It starts at the frequency of a class that is rarer than one in a hundred."""
+    made = sure_sigmoid(seed)
+    made.splits["train"] = rare(seed, 0.008)
+    made.network.params["affine2.b"][:] = np.log(0.008 / 0.992)
+    return made
+
+
+class ZeroResidual(Network):
+    """The second hidden layer is a residual branch whose nonlinearity gives 0 until it has learned."""
+
+    def __init__(self, design, seed=0):
+        super().__init__(design, seed)
+        self.params["affine2.W"] = np.zeros_like(self.params["affine2.W"])
+
+
+def zero_residual(seed):
+    """A tanh layer of zero weights in between, biases and all, that the first steps wake up."""
+    made = demo(seed, network=ZeroResidual, sizes=(2, 100, 100, 3), activation="tanh", initialization="xavier")
+    made.network.params["affine2.b"] = 0.1 * np.random.default_rng(seed).normal(size=100)
+    return made
+
+
 def one_batch(seed):
     made = demo(seed)
     made.batch_size = 300
@@ -569,6 +592,12 @@ def some_dead_relus(seed):
     return made
 
 
+def ten_dead_relus(seed):
+    made = demo(seed)
+    made.network.params["affine1.b"][:10] -= 50
+    return made
+
+
 def half_of_outputs_zero(seed):
     """Deep in the network too, and no unit is dead."""
     return demo(seed, sizes=(2, 100, 100, 3), rate=0.002)
@@ -582,7 +611,7 @@ def saturated_tanh(seed):
     return demo(seed, sizes=(2, 100, 100, 100, 3), activation="tanh", initialization="large-normal")
 
 
-def raw_inputs_into_tanh(seed):
+def wide_inputs_into_tanh(seed):
     made = demo(seed, activation="tanh", initialization="xavier")
     inputs, labels = made.splits["train"]
     made.splits["train"] = 3 * inputs, labels
@@ -631,10 +660,22 @@ def raw_positive_inputs(seed):
     return made
 
 
+def raw_positive_inputs_normalized(seed):
+    """The network normalizes them itself, ahead of its nonlinearity."""
+    made = demo(seed, batch_norm=True)
+    inputs, labels = made.splits["train"]
+    made.splits["train"] = inputs + 1, labels
+    return made
+
+
 def idle_pieces(seed, every=4):
     made = healthy(seed, "maxout")
     made.network.params["affine1.b"][1::every] = -100
     return made
+
+
+def all_pieces_idle(seed):
+    return idle_pieces(seed, every=2)
 
 
 def linear_prelu(seed, slope=1.0):
@@ -787,6 +828,17 @@ class FrozenBody(LabTrainer):
 
 def frozen_body(seed):
     return demo(seed, made=FrozenBody, rate=0.1, optimizer="momentum")
+
+
+class FrozenBias(LabTrainer):
+    """The head's bias never reaches the optimizer, and nobody misses it."""
+
+    def _update(self, gradients):
+        super()._update({name: g for name, g in gradients.items() if name != "affine2.b"})
+
+
+def frozen_bias(seed):
+    return demo(seed, made=FrozenBias)
 
 
 def mean_over_batch(seed):

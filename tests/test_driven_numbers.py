@@ -54,7 +54,7 @@ def test_nan_is_a_number(value):
         ([0.5], "x must be a number, not [0.5] (list)"),
         ((0.5, {}), "x must be a number, not (0.5, {}) (tuple)"),
         (1j, "x must be a number, not 1j (complex)"),
-        (np.array(["a"]), "x must be a number, not array(['a'], dtype='<U1') (ndarray)"),
+        (np.array(["a"]), "x must be a number, not 'a' (str)"),
         (np.zeros(2), "x has shape (2,); it must be one number"),
         (np.zeros((0,)), "x has shape (0,); it must be one number"),
         (torch.zeros(4, 1), "x has shape (4, 1); it must be one number"),

@@ -73,7 +73,7 @@ def test_every_fault_has_its_row():
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_first_and_nothing_unexpected_with_it(name):
-    report = report_on(FAULTS[name].make)
+    report = report_on(lambda: FAULTS[name].make(0))
     assert report.findings[0].rule == FAULTS[name].rule
     assert found(report) == EXPECTED[name]
     assert not [result for result in report.results if result.status is Status.CRASHED]

@@ -130,7 +130,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         whole, halves = _halves(trainer, batches[0])
     losses = [o.loss for o in outputs]
     targets = [targets for _, targets in batches]
-    seen = scores.look(bench.trainer.task, [o.scores for o in outputs], targets, _mean(losses, sizes))
+    seen = scores.look(bench.task, [o.scores for o in outputs], targets, _mean(losses, sizes))
     paired, permuted, zeroed, steps = _without_pairs(bench, settings)
     error = _standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
     return Measurement(

@@ -12,6 +12,7 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
+from babysit.errors import Skip
 from babysit.report import Curve, Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
@@ -128,17 +129,19 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     from babysit import arrays
 
     own = bench.trainer.learning_rate
+    if own == 0:
+        raise Skip("the learning rate is 0 at the start (a warm-up?), so there is nothing to scan around")
     compared = _compared(bench, settings.examples)
     with bench.borrowed() as trainer:
         before, first_score = _losses(trainer, compared)
     rates = sorted({*_grid(settings.low, settings.high, settings.per_decade), own})
-    scan = _Scan(bench, compared, before, settings, total=len(rates))
+    scan = _Scan(bench, compared, before, settings)
     scan.run(rates)
     for _ in range(settings.widen):
         scan.run(_beyond(scan.trials, settings))
     trials = tuple(sorted(scan.trials, key=lambda t: t.learning_rate))
     return Measurement(
-        metric=bench.trainer.task.metric,
+        metric=bench.task.metric,
         own=own,
         examples=sum(arrays.count(batch) for batch in compared),
         first_loss=sum(before) / len(before),
@@ -204,16 +207,15 @@ def _losses(trainer: "Driven", batches: list["Batch"]) -> tuple[list[float], flo
 class _Scan:
     """The runs so far."""
 
-    def __init__(
-        self, bench: "Bench", compared: list["Batch"], before: list[float], settings: Settings, total: int
-    ) -> None:
+    def __init__(self, bench: "Bench", compared: list["Batch"], before: list[float], settings: Settings) -> None:
         self.bench, self.compared, self.before, self.settings = bench, compared, before, settings
         self.trials: list[Trial] = []
         self.updates = 0
-        self.total = total
+        self.total = 0
 
     def run(self, rates: list[float]) -> None:
         """Run at each rate, but at no rate above two that exploded: the next ones explode too."""
+        self.total = len(self.trials) + len(rates)
         for rate in rates:
             exploded = [t for t in self.trials if t.learning_rate < rate and not math.isfinite(t.loss)]
             if len(exploded) < 2 or rate == self.bench.trainer.learning_rate:

@@ -145,8 +145,10 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Try at the user's learning rate, and at others if that fails."""
     from babysit import arrays, scores
 
+    if bench.trainer.learning_rate == 0:
+        raise Skip("the learning rate is 0 at the start (a warm-up?), so nothing can be memorized")
     batch = bench.subset(_affordable(bench, settings.examples))
-    task, own_rate = bench.trainer.task, bench.trainer.learning_rate
+    task, own_rate = bench.task, bench.trainer.learning_rate
     yardstick = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     if not yardstick > 0:
         raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
@@ -186,7 +188,7 @@ def _affordable(bench: "Bench", wanted: int) -> int:
         return wanted
     size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
     targets = bench.pool()[0][1]
-    each: int = getattr(bench.trainer.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
+    each: int = getattr(bench.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
     return max(2, min(wanted, size // (2 * max(1, each))))
 
 
@@ -227,7 +229,7 @@ def _attempt(
 
 def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
     scores = _scores(bench, output, batch)
-    return bench.trainer.task.score(scores, batch[1]) if scores is not None else math.nan
+    return bench.task.score(scores, batch[1]) if scores is not None else math.nan
 
 
 def _scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | None":

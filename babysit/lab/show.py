@@ -43,4 +43,7 @@ def demo(options: session.Options, fault: str | None, activation: str, initializ
     _known("activation", activation, list(healthy.INITIALIZATION))
     chosen = initialization or healthy.INITIALIZATION[activation]
     _known("initialization", chosen, list(INITIALIZERS))
-    return session.demo(options, lambda: healthy.trainer(activation, chosen), "babysit.lab.demo:trainer")
+    knobs = f" --activation {activation}" * (activation != "relu") + f" --initialization {initialization}" * (
+        initialization is not None
+    )
+    return session.demo(options, lambda seed: healthy.trainer(activation, chosen, seed), f"babysit demo{knobs}")

@@ -187,6 +187,8 @@ def read(text: str) -> Report:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"the report is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise UsageError("the report is not one of babysit's: it is nested too deeply") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None:
         raise UsageError("the JSON is no report of babysit: it has no schema_version")

@@ -147,7 +147,7 @@ def test_excess_is_that_of_the_spread(spread):
     measurement, _ = measured(NAME, logits(0, spread), examples=500)
     assert measurement.examples == 500
     assert measurement.spread == pytest.approx(spread, rel=0.05)
-    assert measurement.excess == pytest.approx(spread**2 / 2 * 0.9, rel=0.1)
+    assert 0.9 * spread**2 / 2 * 0.9 < measurement.excess < spread**2 / 2 * 0.9 + 0.05
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -20,7 +20,7 @@ NAMES = [
 
 
 def made(name):
-    return FAULTS[name].make()
+    return FAULTS[name].make(0)
 
 
 def whole(trainer):

@@ -1,0 +1,390 @@
+import math
+import random
+from dataclasses import replace
+
+import faults
+import numpy as np
+import pytest
+from faults import SEEDS, findings, judged_whatever_the_numbers, left, measured, verdict
+from trainers import TinyTrainer, TracedTrainer
+
+from babysit.arrays import differing
+from babysit.check import find_checks
+from babysit.checks.check_activations import Measurement, Settings
+from babysit.errors import Skip, TargetError
+from babysit.lab.layers import ACTIVATIONS
+from babysit.statistics import LayerSummary
+from babysit.trainer import Record
+
+NAME = "check-activations"
+LAYER = LayerSummary(
+    name="layer1",
+    kind="relu",
+    units=100,
+    examples=512,
+    mean=0.4,
+    spread=0.6,
+    dead=0,
+    saturated=0.0,
+    gradient_through=0.5,
+    constant=0,
+    idle_pieces=0,
+    slope=math.nan,
+    common=0.3,
+    one_sign=True,
+)
+TANH = replace(LAYER, kind="tanh", mean=0.0)
+MAXOUT = replace(LAYER, kind="maxout")
+PRELU = replace(LAYER, kind="prelu", slope=0.25)
+FED = replace(LAYER, name="affine1", kind="linear", common=0.1)
+DEAD = ("dead-relu", "error")
+SOME_DEAD = ("dead-relu", "warning")
+KILLED = ("killed-by-learning-rate", "error")
+SOME_KILLED = ("killed-by-learning-rate", "warning")
+SATURATED = ("saturated-activation", "error")
+SOME_SATURATED = ("saturated-activation", "warning")
+CONSTANT = ("constant-activation", "error")
+SAME_SIGN = ("same-sign-gradient", "warning")
+IDLE = ("idle-maxout-piece", "error")
+SOME_IDLE = ("idle-maxout-piece", "warning")
+LINEAR = ("collapsed-slope", "error")
+
+
+def numbers(start=LAYER, after=None, *, killed=0, more=(), **changes):
+    """A measurement of one layer at both times, and of more layers that are the same at both."""
+    layers = {"at_start": (start, *more), "after": (after or start, *more), "killed": (killed, *(0 for _ in more))}
+    given = {"examples": 512, "steps": 50, "learning_rate": 0.1, "fed": (FED,), "output": ""} | layers | changes
+    return Measurement(**given)
+
+
+HEALTHY = numbers()
+
+TRAINERS = [
+    (faults.dead_relu, {DEAD}),
+    (faults.some_dead_relus, {SOME_DEAD}),
+    (faults.killed_by_rate, {KILLED}),
+    (faults.saturated_tanh, {SATURATED}),
+    (faults.wide_inputs_into_tanh, {SOME_SATURATED}),
+    (faults.sigmoids_shut, {SATURATED, CONSTANT, SAME_SIGN}),
+    (faults.sigmoids_of_nothing, {CONSTANT, SAME_SIGN}),
+    (faults.zero_weights, {CONSTANT}),
+    (faults.raw_positive_inputs, {SATURATED, SAME_SIGN}),
+    (faults.idle_pieces, {SOME_IDLE}),
+    (faults.all_pieces_idle, {IDLE}),
+    (faults.linear_prelu, {LINEAR}),
+    (faults.healthy, set()),
+    (faults.half_of_outputs_zero, set()),
+    (faults.ten_dead_relus, set()),
+    (faults.sure_sigmoid, set()),
+    (faults.shut_sigmoid_at_the_end, set()),
+    (faults.zero_head, set()),
+    (faults.zero_residual, set()),
+    (faults.dropout, set()),
+    (faults.batch_norm, set()),
+    (faults.one_batch, set()),
+    (faults.exclusive_or, set()),
+    (faults.hinge, set()),
+    (faults.raw_positive_inputs_normalized, set()),
+]
+
+
+def judged(measurement):
+    return {(f.rule, str(f.severity)) for f in find_checks()[NAME].judge(measurement, Settings())}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("make", "expected"), TRAINERS, ids=lambda value: getattr(value, "__name__", ""))
+def test_verdict(make, expected, seed):
+    assert verdict(NAME, make(seed)) == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_healthy_in_the_demo(activation, seed):
+    assert verdict(NAME, faults.healthy(seed, activation)) == set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_units_that_say_the_same_for_every_example(seed):
+    assert CONSTANT in verdict(NAME, faults.same_inputs(seed))
+
+
+def test_nan_activations_do_not_pass():
+    try:
+        found = verdict(NAME, faults.scores_overflow(0))
+    except (Skip, TargetError):
+        return
+    assert found
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            faults.softmax_regression,
+            "no nonlinearity was seen in the forward pass: there is nothing that could die or saturate",
+        ),
+        (
+            lambda seed: TinyTrainer(),
+            "the trainer can't show what flows through its layers (it lacks SupportsTrace)",
+        ),
+    ],
+)
+def test_skipped(make, reason):
+    with pytest.raises(Skip) as skipped:
+        measured(NAME, make(0))
+    assert str(skipped.value) == reason
+
+
+def test_dead_at_birth_and_killed_are_told_apart():
+    measurement, _ = measured(NAME, faults.some_dead_relus(0))
+    assert measurement.at_start[0].dead == 30
+    assert measurement.killed == (measurement.after[0].dead - 30,)
+    killed, _ = measured(NAME, faults.killed_by_rate(0))
+    assert killed.at_start[0].dead == 0
+    assert killed.killed == (killed.after[0].dead,)
+
+
+def test_the_steps_end_where_the_loss_is_no_longer_finite():
+    measurement, _ = measured(NAME, faults.rate_of(1e200, "sgd", activation="leaky-relu")(0))
+    assert measurement.steps < 10
+
+
+def test_healthy_numbers():
+    assert judged(HEALTHY) == set()
+
+
+def dead(share, units=100):
+    return replace(LAYER, units=units, dead=round(share * units))
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "expected"),
+    [
+        (dead(0.27), None, set()),  # P(at least 27 of 100 | 0.2) = 5.6 %
+        (dead(0.28), None, {SOME_DEAD}),  # 3.4 %
+        (dead(0.39), None, {SOME_DEAD}),
+        (dead(0.4), None, {DEAD}),
+        (dead(1.0), None, {DEAD}),
+        (dead(0.5), dead(0.0), set()),
+        (dead(0.5), dead(0.3), {SOME_DEAD}),
+        (dead(0.0), dead(0.5), set()),
+        (dead(0.5, units=4), None, set()),
+        (dead(1.0, units=2), None, {DEAD}),
+    ],
+)
+def test_dead_relu(start, after, expected):
+    assert judged(numbers(start, after)) == expected
+
+
+@pytest.mark.parametrize(
+    ("killed", "kind", "expected"),
+    [
+        (27, "relu", set()),
+        (28, "relu", {SOME_KILLED}),
+        (39, "relu", {SOME_KILLED}),
+        (40, "relu", {KILLED}),
+        (100, "tanh", set()),
+    ],
+)
+def test_killed_by_learning_rate(killed, kind, expected):
+    layer = replace(LAYER, kind=kind)
+    assert judged(numbers(layer, replace(layer, dead=killed), killed=killed)) == expected
+
+
+def test_a_small_layer_does_not_hide_a_large_one():
+    small, large = dead(0.5, units=4), replace(dead(0.38, units=1000), name="layer2")
+    assert judged(numbers(small, more=(large,))) == {SOME_DEAD}
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "output", "expected"),
+    [
+        (0.249, 0.0, "", set()),
+        (0.25, 0.0, "", {SOME_SATURATED}),
+        (0.499, 0.0, "", {SOME_SATURATED}),
+        (0.5, 0.0, "", {SATURATED}),
+        (0.0, 0.499, "", set()),
+        (0.0, 0.5, "", {SOME_SATURATED}),
+        (1.0, 1.0, "layer1", set()),
+        (1.0, 1.0, "another", {SATURATED}),
+        (math.nan, 1.0, "another", {SOME_SATURATED}),
+    ],
+)
+def test_saturated_activation(start, after, output, expected):
+    layers = replace(TANH, saturated=start), replace(TANH, saturated=after)
+    assert judged(numbers(*layers, output=output)) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "expected"),
+    [
+        (replace(TANH, constant=89), None, set()),
+        (replace(TANH, constant=90), None, {CONSTANT}),
+        (replace(TANH, constant=100), replace(TANH, constant=50), set()),
+        (replace(TANH, constant=0), replace(TANH, constant=100), set()),
+        (replace(LAYER, dead=20, constant=80), None, {CONSTANT}),
+        (replace(LAYER, dead=20, constant=60), None, set()),
+        (replace(LAYER, dead=100, constant=0), None, {DEAD}),
+    ],
+)
+def test_constant_activation(start, after, expected):
+    assert judged(numbers(start, after)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"common": 0.899}, set()),
+        ({"common": 0.9}, {SAME_SIGN}),
+        ({"common": 0.99, "one_sign": False}, set()),
+        ({"common": 0.99, "units": 1}, set()),
+        ({"common": math.nan}, set()),
+    ],
+)
+def test_same_sign_gradient(changes, expected):
+    assert judged(numbers(fed=(replace(FED, **changes),))) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "expected"),
+    [
+        (49, 100, set()),
+        (50, 50, {SOME_IDLE}),
+        (89, 89, {SOME_IDLE}),
+        (90, 90, {IDLE}),
+        (100, 49, set()),
+    ],
+)
+def test_idle_maxout_piece(start, after, expected):
+    assert judged(numbers(replace(MAXOUT, idle_pieces=start), replace(MAXOUT, idle_pieces=after))) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "after", "expected"),
+    [
+        (0.25, 0.949, set()),
+        (0.25, 0.951, {LINEAR}),
+        (0.25, 1.049, {LINEAR}),
+        (0.25, 1.051, set()),
+        (1.0, 0.5, {LINEAR}),
+        (0.25, -1.0, set()),
+        (math.nan, math.nan, set()),
+    ],
+)
+def test_collapsed_slope(start, after, expected):
+    assert judged(numbers(replace(PRELU, slope=start), replace(PRELU, slope=after))) == expected
+
+
+def test_the_slope_of_others_does_not_matter():
+    assert judged(numbers(replace(LAYER, slope=1.0))) == set()
+
+
+def test_any_number_can_be_judged():
+    for layer in (LAYER, TANH, MAXOUT, PRELU):
+        assert list(judged_whatever_the_numbers(NAME, numbers(layer), Settings()))
+
+
+def test_no_layers_can_be_judged():
+    empty = Measurement(512, 50, 0.1, (), (), (), (), "")
+    assert judged(empty) == set()
+    assert list(find_checks()[NAME].exhibits(empty, Settings()))
+
+
+SECOND = {"name": "layer2"}
+
+
+@pytest.mark.parametrize(
+    ("measurement", "message", "where"),
+    [
+        (
+            numbers(dead(0.5), dead(0.45), more=(replace(dead(0.4), **SECOND),)),
+            "50 of 100 units of layer1 are zero for each of 512 examples at initialization, and 45% still are after 50 "
+            "steps. So in layer2.",
+            "layer1",
+        ),
+        (
+            numbers(killed=40),
+            "40 of 100 units of layer1, alive at initialization, are dead after 50 steps at learning rate 0.1.",
+            "layer1",
+        ),
+        (
+            numbers(replace(TANH, saturated=0.6, gradient_through=0.1)),
+            "60% of the outputs of layer1 (tanh) are saturated at initialization; 10% of the gradient gets through.",
+            "layer1",
+        ),
+        (
+            numbers(TANH, replace(TANH, saturated=0.6, gradient_through=0.1)),
+            "60% of the outputs of layer1 (tanh) are saturated after 50 steps at learning rate 0.1, few were at the "
+            "start; 10% of the gradient gets through.",
+            "layer1",
+        ),
+        (
+            numbers(replace(TANH, constant=95), more=(replace(TANH, constant=100, **SECOND),)),
+            "100% of the 100 units of layer2 give the same output for each of 512 examples. So in layer1.",
+            "layer1",
+        ),
+        (
+            numbers(fed=(replace(FED, common=0.95),)),
+            "95% of the power of what affine1 is fed is the same for every example, with one sign in all 100 values: "
+            "the gradients on a unit's weights share their sign.",
+            "affine1",
+        ),
+        (
+            numbers(replace(MAXOUT, idle_pieces=60)),
+            "60% of the 100 units of layer1 have a piece that never wins on 512 examples.",
+            "layer1",
+        ),
+        (
+            numbers(PRELU, replace(PRELU, slope=0.98)),
+            "the slope of layer1 below zero is 0.980: it is linear.",
+            "layer1",
+        ),
+    ],
+)
+def test_messages(measurement, message, where):
+    found = find_checks()[NAME].judge(measurement, Settings())
+    assert [(f.message, f.where) for f in found] == [(message, where)]
+
+
+def test_the_message_of_a_trainer():
+    (found,) = findings(NAME, faults.dead_relu(0))
+    assert found.message == (
+        "100 of 100 units of relu1 are zero for each of 300 examples at initialization, and 100% still are after 50 "
+        "steps."
+    )
+
+
+@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.momentum, faults.global_noise])
+def test_leaves_the_trainer_as_it_was(make):
+    made = make(0)
+    before = left(made)
+    measured(NAME, made)
+    assert differing(before, left(made)) == []
+
+
+class Rectified(TracedTrainer):
+    """Says that its scores are a rectifier's."""
+
+    def trace(self, batch, visit, *, training=True):
+        output = self.evaluate(batch, training=training)
+        visit(Record("relu", "relu", "forward", 1, output.scores, np.maximum(0, output.scores)))
+        return output
+
+
+@pytest.mark.parametrize("fatal", [1, 2, 50])
+def test_leaves_the_trainer_as_it_was_when_a_step_raises(fatal):
+    calls = []
+
+    def step(trainer, batch):
+        calls.append(np.random.random() + random.random())
+        output = Rectified.step(trainer, batch)
+        if len(calls) == fatal:
+            raise ValueError("the disk is full")
+        return output
+
+    made = Rectified(step=step)
+    before = left(made)
+    with pytest.raises(TargetError, match="the disk is full"):
+        measured(NAME, made)
+    assert differing(before, left(made)) == []
