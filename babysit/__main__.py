@@ -20,7 +20,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the edge: a crash must not read as "findings", nor as a traceback
         from babysit.blame import blame
 
-        sys.stderr.write(f"babysit: this is a fault of babysit's own, please report it: {blame(error)}\n")
+        sys.stderr.write(f"babysit: this is a fault of babysit's own, please report it: {blame(error, ours=True)}\n")
         sys.exit(ExitCode.TARGET)
 
 

@@ -11,7 +11,7 @@ _BABYSIT = Path(__file__).parent
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 
 
-def blame(error: BaseException) -> str:
+def blame(error: BaseException, *, ours: bool = False) -> str:
     """The error in one line with its place: "ValueError: boom (train.py:12 in step)".
 
     The place is the innermost line of the user's own code; that of an installed package, of babysit or of
@@ -20,7 +20,7 @@ def blame(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
         return f"{type(error).__name__}: {error.msg} ({shown(error.filename)}:{error.lineno or 1})"
     text = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
-    return f"{type(error).__name__}{': ' * bool(text)}{text}{_place(error)}"
+    return f"{type(error).__name__}{': ' * bool(text)}{text}{_place(error, ours)}"
 
 
 def shown(path: str) -> str:
@@ -29,11 +29,12 @@ def shown(path: str) -> str:
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
-def _place(error: BaseException) -> str:
+def _place(error: BaseException, ours: bool) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     if not frames:
         return ""
-    frame = min(reversed(frames), key=_distance)
+    ranks = (0, 2, 1, 3) if ours else (0, 1, 2, 3)
+    frame = min(reversed(frames), key=lambda frame: ranks.index(_distance(frame)))
     where = "" if frame.name == "<module>" else f" in {frame.name}"
     return f" ({shown(frame.filename)}:{frame.lineno}{where})"
 

@@ -10,7 +10,7 @@ from babysit.blame import blame
 from babysit.check import Check
 from babysit.config import Config
 from babysit.diagnose import diagnose
-from babysit.errors import RestoreError, Skip, TargetError
+from babysit.errors import RestoreError, Skip, TargetError, UsageError
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -
         chosen = {name for name, check in checks.items() if name in names or names & set(check.rules)}
         rules = frozenset(id for name in names for id in (checks[name].rules if name in checks else (name,)))
     if only is not None:
-        rules = rules if only in chosen else None  # the command that names a check wins over what the file selects
+        if only not in chosen:
+            raise UsageError(f"nothing of {only} is selected: {', '.join(config.select)}")
         chosen = {only}
     return Plan(
         checks=tuple(check for name, check in checks.items() if name in chosen),
@@ -138,7 +139,7 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, bool]:
     except TargetError as error:
         status, reason, lost = Status.CRASHED, str(error), isinstance(error, RestoreError)
     except Exception as error:  # noqa: BLE001  # one check's own crash must not lose what the others found
-        status, reason = Status.CRASHED, f"a fault of babysit's own, please report it: {blame(error)}"
+        status, reason = Status.CRASHED, f"a fault of babysit's own, please report it: {blame(error, ours=True)}"
     spent = bench.trainer.seconds - target_seconds
     own = max(0.0, time.perf_counter() - began - spent)
     result = Result(

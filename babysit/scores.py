@@ -9,7 +9,9 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from babysit import arrays
+from babysit.bench import Bench
 from babysit.driven import Driven
+from babysit.errors import Skip
 from babysit.task import Task
 from babysit.trainer import Array, Batch, Record
 
@@ -79,6 +81,19 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
 
 def _shape(x: Any) -> tuple[int, ...]:
     return tuple(x.shape[1:]) if x is not None else ()
+
+
+def require_fit(bench: Bench) -> None:
+    """Know that the scores fit the task before they are graded.
+
+    Raises:
+        Skip: They don't; that is for `check-loss` to find.
+    """
+    inputs, targets = bench.pool()[0]
+    with bench.borrowed() as trainer:
+        scores = trainer.evaluate((inputs, targets), training=True).scores
+    if problem := bench.task.problem(scores, targets):
+        raise Skip(f"scores or targets don't fit the task, as `babysit check-loss` tells: {problem}")
 
 
 def score_spread(task: Task, scores: Array, targets: Array) -> float:

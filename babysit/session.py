@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from babysit import config as configuration
 from babysit import runner
+from babysit.blame import shown
 from babysit.check import Check, find_checks
 from babysit.config import Config
 from babysit.errors import UsageError
@@ -81,7 +82,7 @@ def configured(options: Options, only: str | None = None, *, search: bool = True
         base,
         **said,
         quiet=base.quiet or options.quiet,
-        select=configuration.names(options.select, checks, "--select") or base.select,
+        select=configuration.names(options.select, checks, "--select") or _selected(base, checks, only),
         ignore={**base.ignore, **configuration.reasons(options.ignore, checks, "--ignore")},
         expected={**base.expected, **configuration.reasons(options.expected, checks, "--expected")},
         report={**base.report, **_reports(options.report)},
@@ -100,9 +101,16 @@ def _with_outputs(config: Config) -> Config:
     paths = [*report.values(), *([output] if output else [])]
     for path in paths:
         if paths.count(path) > 1:
-            raise UsageError(f"two reports would be written to {path}")
+            raise UsageError(f"two reports would be written to {shown(str(path))}")
         _writable(path)
     return replace(config, output=output, report=report)
+
+
+def _selected(base: Config, checks: Mapping[str, Check], only: str | None) -> tuple[str, ...]:
+    """What the file selects; of the one check that the command names, where it names one."""
+    if only is None:
+        return base.select
+    return tuple(name for name in base.select if name == only or name in checks[only].rules)
 
 
 def _reports(texts: tuple[str, ...]) -> dict[str, Path]:
@@ -135,7 +143,7 @@ def _writable(path: Path) -> None:
         with path.open("a"):
             pass
     except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}") from None
+        raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}") from None
     if fresh:
         path.unlink()
 
@@ -240,7 +248,7 @@ def publish(report: Report, config: Config) -> ExitCode:
     if config.output is not None:
         wanted[config.output] = config.format
     failed = [
-        f"{path} can't be written: {error.strerror}"
+        f"{shown(str(path))} can't be written: {error.strerror}"
         for path, name in wanted.items()
         if (error := _write(path, known[name](report, config.fail_on)))
     ]

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeAlias
 
 from array_api_compat import array_namespace
 
+from babysit.labels import at_label, entropy, flat_rows, holds_classes, log_sum_exp, safe_log
+
 Array: TypeAlias = Any
 
 
@@ -65,46 +67,6 @@ class Task(Protocol):
         ...
 
 
-def _entropy(shares: list[float]) -> float:
-    return -sum(p * math.log(p) for p in shares if p > 0)
-
-
-def _log(probabilities: Array) -> Array:
-    """Natural logarithms in double precision, from -690 up."""
-    xp = array_namespace(probabilities)
-    wide = xp.astype(probabilities, xp.float64)
-    return xp.log(xp.maximum(wide, xp.full_like(wide, 1e-300)))
-
-
-def _log_sum_exp(scores: Array) -> Array:  # (..., C) -> (...)
-    xp = array_namespace(scores)
-    top = xp.max(scores, axis=-1, keepdims=True)
-    return xp.squeeze(top, axis=-1) + xp.log(xp.sum(xp.exp(scores - top), axis=-1))
-
-
-def _holds_classes(x: Array, axis: int, classes: int) -> bool:
-    """Whether that axis of the targets holds a probability for each class."""
-    xp = array_namespace(x)
-    if x.ndim < 2 or x.shape[axis] != classes or xp.isdtype(x.dtype, "bool"):
-        return False
-    values = xp.astype(x, xp.float64)
-    return bool(xp.all((values >= 0) & (values <= 1))) and bool(xp.all(xp.abs(xp.sum(values, axis=axis) - 1) < 1e-4))
-
-
-def _flat(x: Array, axis: int) -> Array:  # (N, ..., C, ...) -> (M, C), in double precision
-    xp = array_namespace(x)
-    moved = xp.moveaxis(x, axis, -1)
-    return xp.astype(xp.reshape(moved, (-1, moved.shape[-1])), xp.float64)
-
-
-def _at_label(rows: Array, truth: Array) -> Array:
-    """The label's entry of each row, or the mean over classes where the truth is probabilities: (M, C) -> (M,)."""
-    xp = array_namespace(rows)
-    if truth.ndim == 2:
-        return xp.sum(rows * truth, axis=1)
-    return xp.take_along_axis(rows, truth[:, None], axis=1)[:, 0]
-
-
 @dataclass(frozen=True)
 class Classification:
     """One of `classes` per example (or position).
@@ -132,9 +94,9 @@ class Classification:
     def _pairs(self, scores: Array, targets: Array) -> tuple[Array, Array]:
         """Scores (M, C), and labels (M,) or probabilities (M, C), positions flattened and ignored labels dropped."""
         xp = array_namespace(scores, targets)
-        rows = _flat(scores, self._axis(scores))
+        rows = flat_rows(scores, self._axis(scores))
         if targets.shape == scores.shape and scores.ndim > 1:
-            return rows, _flat(targets, self._axis(targets))
+            return rows, flat_rows(targets, self._axis(targets))
         labels = xp.astype(xp.reshape(targets, (-1,)), xp.int64)
         return rows[labels >= 0], labels[labels >= 0]
 
@@ -147,8 +109,8 @@ class Classification:
         """The frequency of each class, at least of those that occur."""
         xp = array_namespace(targets)
         for axis in {1, -1} if targets.ndim > 1 else ():
-            if _holds_classes(targets, axis, self.classes):
-                return [float(v) for v in xp.mean(_flat(targets, axis), axis=0)]
+            if holds_classes(targets, axis, self.classes):
+                return [float(v) for v in xp.mean(flat_rows(targets, axis), axis=0)]
         labels = xp.reshape(targets, (-1,))
         labels = labels[labels >= 0]
         _, counts = xp.unique_counts(labels)
@@ -156,7 +118,7 @@ class Classification:
 
     def constant_loss(self, targets: Array) -> float:
         """The entropy of the label frequencies."""
-        return _entropy(self._shares(targets))
+        return entropy(self._shares(targets))
 
     def best_constant_score(self, targets: Array) -> float:
         """The frequency of the commonest class."""
@@ -171,16 +133,16 @@ class Classification:
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean cross-entropy of the softmax of the scores."""
         rows, truth = self._pairs(scores, targets)
-        return float(array_namespace(rows).mean(_log_sum_exp(rows) - _at_label(rows, truth)))
+        return float(array_namespace(rows).mean(log_sum_exp(rows) - at_label(rows, truth)))
 
     def probability_loss(self, scores: Array, targets: Array) -> float:
         """Mean of -ln p(label), the scores being p."""
         rows, truth = self._pairs(scores, targets)
-        return float(-array_namespace(rows).mean(_at_label(_log(rows), truth)))
+        return float(-array_namespace(rows).mean(at_label(safe_log(rows), truth)))
 
     def logits(self, probabilities: Array) -> Array:
         """Their logarithms, from -690 up."""
-        return _log(probabilities)
+        return safe_log(probabilities)
 
     def spread_excess(self, spread: float) -> float:
         """s^2 / 2 (1 - 1/C): by Jensen, E ln sum e^z <= ln C + s^2 / 2, and centered logits lose s^2 / 2C."""
@@ -199,7 +161,7 @@ class Classification:
 
     def _problem_of_labels(self, targets: Array) -> str:
         xp = array_namespace(targets)
-        if any(_holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
+        if any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
             return ""
         values = xp.astype(targets, xp.float64)
         if not bool(xp.all(values == xp.floor(values))):
@@ -247,7 +209,7 @@ class Hinge(Classification):
         """Mean over examples of the sum of violated margins."""
         rows, labels = self._labelled(scores, targets)
         xp = array_namespace(rows)
-        margins = rows - _at_label(rows, labels)[:, None] + self.margin
+        margins = rows - at_label(rows, labels)[:, None] + self.margin
         violated = xp.where(margins > 0, margins, xp.zeros_like(margins))
         return float(xp.mean(xp.sum(violated, axis=1))) - self.margin  # the label's own term is the margin
 
@@ -285,7 +247,7 @@ class MultiLabel:
         xp = array_namespace(targets)
         columns = xp.astype(xp.reshape(targets, (targets.shape[0], -1)), xp.float64)
         shares = [float(p) for p in xp.mean(columns, axis=0)]
-        return sum(_entropy([p, 1 - p]) for p in shares) / len(shares)
+        return sum(entropy([p, 1 - p]) for p in shares) / len(shares)
 
     def best_constant_score(self, targets: Array) -> float:
         """Mean over labels of the commoner answer's frequency."""
@@ -323,7 +285,7 @@ class MultiLabel:
 
     def logits(self, probabilities: Array) -> Array:
         """The log odds, ln p - ln (1 - p)."""
-        return _log(probabilities) - _log(1 - probabilities)
+        return safe_log(probabilities) - safe_log(1 - probabilities)
 
     def spread_excess(self, spread: float) -> float:
         """s^2 / 8: two classes whose logits are 0 and z, z of variance s^2."""

@@ -56,7 +56,7 @@ class Own(LabTrainer):
         time.sleep(60)
 def trainer(): return assemble(trainer=Own)
 """
-STEP_CHANGES_NOTHING = "error  step-changes-nothing  4 steps moved none of 4 parameters."
+STEP_CHANGES_NOTHING = "error  step-changes-nothing  4 steps at learning rate 0.02 moved none of 4 parameters."
 
 
 def line(number):
@@ -185,8 +185,14 @@ def test_a_target_that_fails_while_it_is_driven(run, body, reason):
     assert (done.code, done.err) == (3, "")
 
 
-@pytest.mark.parametrize("loss", ["np.complex128(1 + 2j)", "np.ones(1, complex)", "10**400"])
-def test_a_loss_that_a_conversion_would_cut_or_overflow(run, loss):
+def test_a_loss_too_large_for_a_float_is_not_finite(run):
+    done = run(with_loss("10**400"), "-q", check="overfit")
+    assert done.code == 1
+    assert "error  overfit-diverges  20 examples, learning rate 0.02: the loss goes from inf to inf" in done.out
+
+
+@pytest.mark.parametrize("loss", ["np.complex128(1 + 2j)", "np.ones(1, complex)"])
+def test_a_loss_that_a_conversion_would_cut(run, loss):
     done = run(with_loss(loss), "-q", check="overfit")
     assert done.code == 3
     assert "crashed  overfit  the loss of step 1 must be a number, not " in done.out
@@ -252,7 +258,7 @@ def test_an_unusual_loader_is_no_fault(run, loader):
 def test_data_that_is_not_finite_is_a_finding(run, value):
     done = run(with_value(f"splits['train'][0][5] = {value}"), "-q")
     assert (done.code, done.err) == (1, "")
-    assert done.out.startswith("✗ FAILED  1 error in 3 checks (3 blocked)")
+    assert done.out.startswith("✗ FAILED  1 error in 2 checks (1 skipped, 3 blocked)")
     assert "\nerror  non-finite-loss  the loss is not finite on 1 of 6 batches" in done.out
 
 
@@ -287,7 +293,7 @@ def test_what_was_found_before_ctrl_c_is_reported(run, here):
 )
 def test_ctrl_c_before_anything_ran(run, body):
     done = run(body)
-    assert (done.code, done.out, done.err) == (130, "", "babysit: interrupted\n")
+    assert (done.code, done.out, done.err) == (130, "", "babysit: interrupted before anything ran\n")
 
 
 def test_a_real_ctrl_c(here):

@@ -102,10 +102,10 @@ def test_help_names_every_option_with_its_default(babysit, name):
     for option in ("--config", "--seed", "--format", "--output", "--report", "--select", "--ignore", "--fail-on",
                    "--quiet", "--set", *(f"--{key}" for key in DAILY.get(name, {}))):  # fmt: skip
         assert f" {option} " in text
-    assert "seed of the target and the run [default: 0]" in text
-    assert "text, json or junit [default: text]" in text
+    assert "seed of the target and the run (default: 0)" in text
+    assert "text, json or junit (default: text)" in text
     for field in find_checks()[name].settings.__dataclass_fields__.values() if name != "run" else ():
-        assert not field.metadata["option"] or f"[default: {field.default}]" in text
+        assert not field.metadata["option"] or f"(default: {field.default})" in text
 
 
 def test_help_lists_every_command(babysit):
@@ -220,7 +220,7 @@ def test_a_file_upward_gives_the_target_and_the_settings(babysit, programs, monk
 
 def test_demo(babysit):
     done = babysit("demo", "-q")
-    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 6 checks - babysit.lab.demo:trainer, seed 0\n")
+    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 6 checks - babysit demo, seed 0\n")
 
 
 def test_demo_with_knobs(babysit):

@@ -18,6 +18,7 @@ EXPECTED = {
     "dead-relu-by-learning-rate": {"killed-by-learning-rate": W},
     "saturated-tanh": {"saturated-activation": E},
     "zero-weights": {
+        "constant-activation": E,
         "inputs-ignored": E,
         "cannot-overfit": E,
         "no-usable-learning-rate": E,

@@ -104,7 +104,7 @@ def test_a_wrong_word_is_named_with_the_nearest_right_one(babysit, program, argu
 
 PARSED = {
     ("run", TARGET, "--sede", "1"): "No such option: --sede (Possible options: --seed",
-    ("overfit", TARGET, "--exampels", "3"): "No such option: --exampels (Possible options: --examples)",
+    ("overfit", TARGET, "--exampels", "3"): "No such option: --exampels (Possible options: --examples, --expected)",
     ("overfitt", TARGET): "No such command 'overfitt'. Did you mean 'overfit'?",
     ("run", TARGET, "more"): "Got unexpected extra argument(s) (more)",
     ("run", TARGET, "--seed", "-1"): "Invalid value for '--seed': Input should be greater than or equal to 0",
@@ -230,7 +230,7 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(here):
     )  # fmt: skip
     assert found.select == ("lr-scan", "overfit", "dead-relu")
     assert found.ignore == {"dead-relu": "c", "range-edge": "b"}
-    assert found.report == {"json": Path("a.json"), "junit": Path("b.xml")}
+    assert found.report == {"json": Path("a.json").absolute(), "junit": Path("b.xml").absolute()}
     assert (found.settings["overfit"].examples, found.settings["overfit"].steps) == (8, 90)
 
 

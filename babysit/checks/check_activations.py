@@ -14,12 +14,10 @@ from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
 from babysit.statistics import LayerSummary
+from babysit.traces import trace_layers, train
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.driven import Driven
-    from babysit.statistics import UnitStatistics
-    from babysit.trainer import Batch, Record
 
 ORDER = 30
 BLOCKED_BY = ("state-not-restored",)
@@ -100,58 +98,22 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     with bench.borrowed() as trainer:
         output = scores.last_layer(trainer, batches[0])
     with bench.borrowed() as trainer:
-        start, fed = _trace(trainer, batches)
-        steps = _train(bench, trainer, settings.steps)
-        after, _ = _trace(trainer, batches)
+        start, fed = trace_layers(trainer, batches)
+        steps = train(bench, trainer, settings.steps)
+        after, _ = trace_layers(trainer, batches)
+    at_start = tuple(layer.summary() for layer in start.values())
+    if broken := next((layer.name for layer in at_start if not math.isfinite(layer.mean)), ""):
+        raise Skip(f"the outputs of {broken} are not finite, so their statistics say nothing")
     return Measurement(
         examples=sum(arrays.count(batch) for batch in batches),
         steps=steps,
         learning_rate=bench.trainer.learning_rate,
-        at_start=tuple(layer.summary() for layer in start.values()),
+        at_start=at_start,
         after=tuple(layer.summary() for layer in after.values()),
         killed=tuple(arrays.total(after[name].dead() & ~layer.dead()) for name, layer in start.items()),
         fed=tuple(layer.summary() for layer in fed.values()),
         output=output[1] if output else "",
     )
-
-
-def _train(bench: "Bench", trainer: "Driven", steps: int) -> int:
-    """Step at the user's learning rate until the loss is no longer finite; the steps made."""
-    for done, batch in zip(range(1, steps + 1), bench.stream(), strict=False):
-        if not math.isfinite(trainer.step(batch).loss):
-            return done
-        bench.advance(done, steps)
-    return steps
-
-
-def _trace(
-    trainer: "Driven", batches: list["Batch"]
-) -> tuple[dict[str, "UnitStatistics"], dict[str, "UnitStatistics"]]:
-    """Statistics of each nonlinearity's outputs, and of what each linear layer is fed.
-
-    Raises:
-        Skip: The trainer has no trace, or no nonlinearity was seen.
-    """
-    from babysit.statistics import UnitStatistics
-
-    outputs: dict[str, UnitStatistics] = {}
-    fed: dict[str, UnitStatistics] = {}
-
-    def visit(record: "Record") -> None:
-        if record.phase != "forward" or record.kind in ("norm", "softmax"):
-            return
-        if record.kind == "linear":
-            fed.setdefault(record.name, UnitStatistics(record.name, "linear")).update_values(
-                record.inputs, record.unit_axis
-            )
-        else:
-            outputs.setdefault(record.name, UnitStatistics(record.name, record.kind)).update(record)
-
-    for batch in batches:
-        trainer.trace(batch, visit)
-    if not outputs:
-        raise Skip("no nonlinearity was seen in the forward pass: there is nothing that could die or saturate")
-    return outputs, fed
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
@@ -186,9 +148,9 @@ def _others(shares: Iterable[tuple[LayerSummary, float]], limit: float, worst: L
     return f" So in {', '.join(names)}." if names else ""
 
 
-def _more_dead(worst: tuple[LayerSummary, float], settings: Settings) -> bool:
+def _more_dead(pair: tuple[LayerSummary, float], settings: Settings) -> bool:
     """Whether so many dead units are unlikely (5 %) if each had the usual share's chance to be dead."""
-    n, dead = worst[0].units, round(worst[1] * worst[0].units)
+    n, dead = pair[0].units, round(pair[1] * pair[0].units)
     p = settings.some_dead
     return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(dead, n + 1)) < 0.05
 
@@ -197,6 +159,11 @@ def _still(measured: Measurement, count: Callable[[LayerSummary], int]) -> list[
     """Layers with the share of their units that are so at the start and are no fewer after the steps."""
     pairs = zip(measured.at_start, measured.after, strict=True)
     return [(start, min(count(start), count(after)) / start.units) for start, after in pairs]
+
+
+def _constant_share(layer: LayerSummary) -> float:
+    """Share of the units that are not dead."""
+    return layer.constant / max(1, layer.units - layer.dead)
 
 
 @rule
@@ -216,8 +183,8 @@ def dead_relu(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     References: CS231n, lecture 6, ReLU; course notes "neural networks 1".
     """
     shares = _still(measured, lambda layer: layer.dead)
-    worst = _worst(shares)
-    if worst is None or not _more_dead(worst, settings):
+    worst = _worst(pair for pair in shares if _more_dead(pair, settings))
+    if worst is None:
         return
     layer, share = worst
     find = dead_relu.error if share >= settings.many_dead else dead_relu.warning
@@ -251,8 +218,8 @@ def killed_by_learning_rate(measured: Measurement, settings: Settings) -> Iterat
     """
     shares = [(layer, killed / layer.units) for layer, killed in zip(measured.at_start, measured.killed, strict=True)]
     relus = [(layer, share) for layer, share in shares if layer.kind == "relu"]
-    worst = _worst(relus)
-    if worst is None or not _more_dead(worst, settings):
+    worst = _worst(pair for pair in relus if _more_dead(pair, settings))
+    if worst is None:
         return
     layer, share = worst
     find = killed_by_learning_rate.error if share >= settings.many_dead else killed_by_learning_rate.warning
@@ -332,7 +299,8 @@ def constant_activation(measured: Measurement, settings: Settings) -> Iterator[F
 
     References: CS231n, lecture 6, "all activations become zero".
     """
-    shares = _still(measured, lambda layer: layer.constant)
+    pairs = zip(measured.at_start, measured.after, strict=True)
+    shares = [(start, min(_constant_share(start), _constant_share(after))) for start, after in pairs]
     worst = _worst(shares)
     if worst is not None and worst[1] >= settings.constant:
         layer, share = worst

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
+from babysit.first_loss import ends_in_sigmoid, halves_of, ignored, mean_loss, standard_error, without_pairs
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.driven import Driven
-    from babysit.trainer import Batch
 
 ORDER = 50
 BLOCKED_BY = ("state-not-restored",)
@@ -44,6 +43,13 @@ class Settings:
     )
     huge_spread: float = setting(
         4.5, "spread of the scores that is an error: ten times the variance of He's initialization", above=0.0
+    )
+    luck: float = setting(
+        0.2,
+        "share of the chance loss by which an untrained network may lie below it: its one random function may agree "
+        "with the labels by accident, as far as its scores spread; the embedded network strays by 4 % over ten seeds",
+        above=0.0,
+        most=1.0,
     )
     steps: int = setting(
         20,
@@ -127,18 +133,18 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     with bench.borrowed(scale=0.0) as trainer:
         outputs = [trainer.evaluate(batch, training=True) for batch in batches]
         evaluated = [trainer.evaluate(batch).loss for batch in batches]
-        whole, halves = _halves(trainer, batches[0])
+        whole, halves = halves_of(trainer, batches[0])
     losses = [o.loss for o in outputs]
     targets = [targets for _, targets in batches]
-    seen = scores.look(bench.task, [o.scores for o in outputs], targets, _mean(losses, sizes))
-    paired, permuted, zeroed, steps = _without_pairs(bench, settings)
-    error = _standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
+    seen = scores.look(bench.task, [o.scores for o in outputs], targets, mean_loss(losses, sizes))
+    paired, permuted, zeroed, steps = without_pairs(bench, settings)
+    error = standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
     return Measurement(
         task=seen.task.name,
         metric=seen.task.metric,
         examples=sum(sizes),
-        training_loss=_mean(losses, sizes),
-        evaluation_loss=_mean(evaluated, sizes),
+        training_loss=mean_loss(losses, sizes),
+        evaluation_loss=mean_loss(evaluated, sizes),
         standard_error=error,
         not_finite=sum(not math.isfinite(loss) for loss in losses),
         batches=len(losses),
@@ -152,7 +158,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         best_constant_score=seen.best_constant_score,
         reference_loss=seen.reference_loss,
         probability_loss=seen.probability_loss,
-        probabilities=seen.distributions or _ends_in_sigmoid(bench, batches[0]),
+        probabilities=seen.distributions or ends_in_sigmoid(bench, batches[0]),
         whole_loss=whole,
         half_losses=halves,
         permuted_loss=permuted,
@@ -162,71 +168,6 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         inputs_vary=any(arrays.varies(inputs) for inputs, _ in batches),
         task_problem=seen.problem,
     )
-
-
-def _mean(losses: list[float], sizes: list[int]) -> float:
-    return sum(loss * n for loss, n in zip(losses, sizes, strict=True)) / sum(sizes)
-
-
-def _standard_error(losses: list[float], sizes: list[int]) -> float:
-    """Of the mean over all examples; a batch's mean scatters with one over the root of its size."""
-    mean = _mean(losses, sizes)
-    scatter = sum(n * (loss - mean) ** 2 for loss, n in zip(losses, sizes, strict=True)) / (len(losses) - 1)
-    return math.sqrt(scatter / sum(sizes))
-
-
-def _halves(trainer: "Driven", batch: "Batch") -> tuple[float, tuple[float, float]]:
-    from babysit import arrays
-
-    n = arrays.count(batch)
-    if n < 2:
-        return trainer.evaluate(batch).loss, (math.nan, math.nan)
-    even = n - n % 2
-    parts = [arrays.take(batch, range(even // 2)), arrays.take(batch, range(even // 2, even))]
-    first, second = (trainer.evaluate(part).loss for part in parts)
-    return trainer.evaluate(arrays.take(batch, range(even))).loss, (first, second)
-
-
-def _without_pairs(bench: "Bench", settings: Settings) -> tuple[float, float, float, int]:
-    """Losses with pairs, with inputs moved against targets, with inputs zeroed; after steps if there is no change."""
-    from babysit import arrays
-
-    batch = bench.subset(min(settings.examples, 256))
-    n = arrays.count(batch)
-    moved = arrays.take(batch[0], [(i + n // 2) % n for i in range(n)])
-
-    def losses(trainer: "Driven") -> tuple[float, float, float]:
-        variants = (batch, (moved, batch[1]), (arrays.zeros_like(batch[0]), batch[1]))
-        paired, permuted, zeroed = (trainer.evaluate(variant).loss for variant in variants)
-        return paired, permuted, zeroed
-
-    with bench.borrowed(scale=0.0) as trainer:
-        start = losses(trainer)
-        if not _ignored(*start, settings.resolution):
-            return *start, 0
-        for done, some in zip(range(settings.steps), bench.stream(), strict=False):
-            trainer.step(some)
-            bench.advance(done, settings.steps)
-        return *losses(trainer), settings.steps
-
-
-def _ignored(paired: float, permuted: float, zeroed: float, resolution: float) -> bool:
-    if not math.isfinite(paired):
-        return False
-    limit = resolution * abs(paired)
-    return abs(permuted - paired) <= limit and abs(zeroed - paired) <= limit
-
-
-def _ends_in_sigmoid(bench: "Bench", batch: "Batch") -> bool:
-    """Whether the scores are what a sigmoid gave, as far as a trace can tell."""
-    from babysit import scores
-    from babysit.errors import Skip
-
-    try:
-        with bench.borrowed() as trainer:
-            return scores.last_layer(trainer, batch)[:1] == ("sigmoid",)
-    except Skip:
-        return False
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
@@ -242,6 +183,11 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
         yield Fact("spread of the scores", f"{measured.spread:.3g}, which may add {measured.excess:.3g}")
     if math.isfinite(measured.score):
         yield Fact(f"{measured.metric} before learning", f"{measured.score:.3g}")
+
+
+def _noise(measured: Measurement, settings: Settings) -> float:
+    """What sampling explains; nothing where its error is unknown, since one example has none."""
+    return settings.sigmas * measured.standard_error if math.isfinite(measured.standard_error) else 0.0
 
 
 @rule
@@ -383,11 +329,13 @@ def inputs_ignored(measured: Measurement, settings: Settings) -> Iterator[Findin
     References: A. Karpathy, "A Recipe for Training Neural Networks": input-independent baseline.
     """
     three = (measured.paired_loss, measured.permuted_loss, measured.zeroed_loss)
-    if _ignored(*three, settings.resolution):
+    alike = measured.examples > 1 and not measured.inputs_vary and math.isfinite(measured.paired_loss)
+    if alike or ignored(*three, settings.resolution):
         cause = "" if measured.inputs_vary else " The inputs are the same for every example."
+        zeroed = ", moved against the targets, or all zero" if ignored(*three, settings.resolution) else ""
         yield inputs_ignored.error(
-            f"after {measured.steps} steps the loss is {measured.paired_loss:.6g} with the inputs as they are, moved "
-            f"against the targets, or all zero.{cause}",
+            f"after {measured.steps} steps the loss is {measured.paired_loss:.6g} with the inputs as they are"
+            f"{zeroed or ' or moved against the targets'}.{cause}",
             suggestion="Look at a batch of inputs." if cause else "Find the layer after which nothing varies any more.",
             loss=measured.paired_loss,
             steps=measured.steps,
@@ -412,7 +360,7 @@ def confident_at_init(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     chance = max(measured.chance.values(), default=math.nan)
     excess = measured.training_loss - chance
-    noise = settings.sigmas * measured.standard_error
+    noise = _noise(measured, settings)
     if not math.isfinite(measured.spread) or not excess > noise or measured.spread <= settings.large_spread:
         return
     find = confident_at_init.error if measured.spread > settings.huge_spread else confident_at_init.warning
@@ -444,28 +392,31 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     References: CS231n, course notes "neural networks 3", sanity checks; lecture 6, slide "double check that the
     loss is reasonable".
     """
-    loss, noise = measured.training_loss, settings.sigmas * measured.standard_error
-    if not math.isfinite(loss) or measured.task_problem:
+    loss, noise = measured.training_loss, _noise(measured, settings)
+    if not math.isfinite(loss) or not measured.chance:
         return
-    luck = measured.luck if math.isfinite(measured.luck) else 0.0
     least, most = min(measured.chance.values()), max(measured.chance.values())
     excess = measured.excess if math.isfinite(measured.excess) else 0.1 * abs(most)
+    excess += measured.luck if math.isfinite(measured.luck) else 0.0
     chances = " or ".join(f"{value:.4g} ({reason})" for reason, value in measured.chance.items())
-    evidence = {"loss": loss, "chance": most, "tolerance": excess + luck + noise, "examples": measured.examples}
-    if loss > most + excess + luck + noise + settings.resolution * abs(most):
+    evidence = {"loss": loss, "chance": most, "tolerance": excess + noise, "examples": measured.examples}
+    if loss > most + excess + noise + settings.resolution * abs(most):
         yield unexpected_initial_loss.error(
             f"the first loss is {loss:.4g}; knowing nothing gives {chances}. The spread of the scores explains "
-            f"{excess + luck:.2g} and sampling {noise:.2g} of the difference.",
+            f"{excess:.2g} and sampling {noise:.2g} of the difference.",
             suggestion="Compute the loss of one example by hand from its scores and its target.",
             **evidence,
         )
-    elif loss < least - luck - noise - settings.resolution * abs(least):
-        yield _below_chance(measured, chances, evidence)
+    agreement = min(measured.spread, settings.luck * abs(least)) if math.isfinite(measured.spread) else 0.0
+    below = least - agreement - noise - settings.resolution * abs(least)
+    if loss < below:
+        trained = measured.reference_loss < below and measured.score > measured.best_constant_score
+        yield _below_chance(measured, chances, evidence, trained=trained)
 
 
-def _below_chance(measured: Measurement, chances: str, evidence: Mapping[str, float]) -> Finding:
+def _below_chance(measured: Measurement, chances: str, evidence: Mapping[str, float], *, trained: bool) -> Finding:
     message = f"the first loss is {measured.training_loss:.4g}, below what knowing nothing gives: {chances}."
-    if measured.score > measured.best_constant_score:
+    if trained:
         return unexpected_initial_loss.info(
             f"{message} The {measured.metric} is {measured.score:.3g}: the network is trained, or sees the answer.",
             suggestion="If it is not pretrained, look for the targets among the inputs.",

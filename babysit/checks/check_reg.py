@@ -4,6 +4,7 @@ Turn the regularization up and the loss must go up, by the penalty alone (CS231n
 learning process", step 2). Decay inside an optimizer never shows in a loss, so it is looked for in a real step.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from babysit.report import Exhibit, Fact, Finding, Table
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.trainer import Array, Batch
+    from babysit.driven import Driven
+    from babysit.trainer import Array, Batch, State
 
 ORDER = 60
 BLOCKED_BY = ("state-not-restored", "non-finite-loss")
@@ -26,6 +28,7 @@ class Settings:
     """Settings of `check-reg`."""
 
     examples: int = setting(256, "training examples evaluated at each strength", least=1, measures=True)
+    steps: int = setting(5, "updates without regularization before the steps that are compared", least=1, measures=True)
     top: float = setting(
         1000.0, "the largest multiple of the program's own strength that is tried", above=10.0, measures=True
     )
@@ -55,6 +58,7 @@ class Measurement:
         pull: Move towards zero that regularization adds to one step, over the length of the step without it; NaN
             where parameters can't be named.
         step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
+        own_change: Relative change of a step from scale 0 to 1; NaN where parameters can't be named.
     """
 
     examples: int
@@ -65,6 +69,7 @@ class Measurement:
     dropout_change: float
     pull: float
     step_change: float
+    own_change: float
 
     @property
     def share(self) -> float:
@@ -93,11 +98,13 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     for scale in scales:
         with bench.borrowed(scale=scale) as trainer:
             outputs.append(trainer.evaluate(batch))
+    if not all(math.isfinite(o.penalty) for o in outputs):
+        raise Skip("the penalty is not a finite number, as `babysit check-target` tells")
     noisy = []
     for scale in (0.0, 1.0):
         with bench.borrowed(scale=scale) as trainer:
             noisy.append(trainer.evaluate(batch, training=True).loss)
-    pull, step_change = _in_a_step(bench, settings)
+    steps = _in_a_step(bench, settings)
     measured = Measurement(
         examples=arrays.count(batch),
         strengths=dict(strengths or {}),
@@ -105,8 +112,9 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         data_losses=tuple(o.loss for o in outputs),
         penalties=tuple(o.penalty for o in outputs),
         dropout_change=abs(noisy[1] - noisy[0]) / max(abs(noisy[0]), 1e-30),
-        pull=pull,
-        step_change=step_change,
+        pull=steps.pull,
+        step_change=steps.step_change,
+        own_change=steps.own_change,
     )
     if strengths is None and not _has_effect(measured, settings):
         raise Skip("no penalty, weight decay or dropout shows at any scale, so there is nothing to check")
@@ -120,29 +128,47 @@ def _weighs(bench: "Bench") -> bool:
     return not bench.trainer.supports(SupportsParameters) or _length(bench.trainer.parameters()) != 0
 
 
-def _in_a_step(bench: "Bench", settings: Settings) -> tuple[float, float]:
-    """Pull towards zero of the regularization, and change of a step under the largest; NaN without parameters."""
+@dataclass(frozen=True)
+class _Steps:
+    """Fields as in `Measurement`."""
+
+    pull: float = math.nan
+    step_change: float = math.nan
+    own_change: float = math.nan
+
+
+def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
+    """Steps at three scales from the same state, a few steps in: an optimizer's first step may know signs alone."""
     from babysit import arrays
     from babysit.trainer import SupportsParameters
 
     if not bench.trainer.supports(SupportsParameters):
-        return math.nan, math.nan
-    batch = bench.pool()[0]
-    before = arrays.duplicate(dict(bench.trainer.parameters()))
-    off, own, top = (_update(bench, batch, before, scale) for scale in (0.0, 1.0, settings.top))
+        return _Steps()
+    with bench.borrowed(scale=0.0) as trainer:
+        for batch in itertools.islice(bench.stream(), settings.steps):
+            trainer.step(batch)
+        middle, before = trainer.save(), arrays.duplicate(dict(trainer.parameters()))
+        off, own, top = (_update(trainer, batch, middle, before, scale) for scale in (0.0, 1.0, settings.top))
     towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
-    pull = towards_zero / length if length > 0 else math.nan
-    return pull, change / _length(own) if _length(own) > 0 else math.nan
+    noise = _length({name: own[name] - off[name] for name in before})
+    return _Steps(_ratio(towards_zero, length), _ratio(change, _length(own)), _ratio(noise, _length(off)))
 
 
-def _update(bench: "Bench", batch: "Batch", before: Mapping[str, "Array"], scale: float) -> dict[str, "Array"]:
-    """What one step at this scale adds to each parameter."""
-    with bench.borrowed(scale=scale) as trainer:
-        trainer.step(batch)
-        after = trainer.parameters()
-        return {name: after[name] - before[name] for name in before}
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
+
+
+def _update(
+    trainer: "Driven", batch: "Batch", state: "State", before: Mapping[str, "Array"], scale: float
+) -> dict[str, "Array"]:
+    """What one step from this state at this scale adds to each parameter."""
+    trainer.load(state)
+    trainer.regularization_scale = scale
+    trainer.step(batch)
+    after = trainer.parameters()
+    return {name: after[name] - before[name] for name in before}
 
 
 def _length(named: Mapping[str, "Array"]) -> float:
@@ -157,6 +183,7 @@ def _has_effect(measured: Measurement, settings: Settings) -> bool:
     return not (
         abs(measured.rise) <= small * max(abs(measured.data_losses[0]), small)
         and not measured.step_change > small
+        and not measured.own_change > small
         and measured.dropout_change <= small
     )
 
@@ -278,10 +305,7 @@ def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Fin
 
     References: CS231n, assignment 1, linear classifiers: the gradient has a term of the regularization.
     """
-    if (
-        measured.rise > settings.resolution * abs(measured.data_losses[0])
-        and measured.step_change <= settings.resolution
-    ):
+    if measured.rise > settings.resolution * abs(measured.data_losses[0]) and measured.step_change == 0:
         yield decay_not_applied.error(
             f"the penalty rises by {measured.rise:.4g} with its strength at {measured.scales[-1]:g}, but a step "
             "moves the parameters exactly as before.",

@@ -41,6 +41,7 @@ class Measurement:
 
     Args:
         examples: Examples in the batch used.
+        learning_rate: The user's learning rate.
         evaluation_changed: Names in the state that an evaluation (evaluation mode) changed.
         training_evaluation_changed: The same for an evaluation in training mode.
         evaluation_losses: Losses of one batch, evaluated again and again in evaluation mode.
@@ -54,6 +55,7 @@ class Measurement:
     """
 
     examples: int
+    learning_rate: float
     evaluation_changed: tuple[str, ...]
     training_evaluation_changed: tuple[str, ...]
     evaluation_losses: tuple[float, ...]
@@ -96,6 +98,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     again, _, _, _ = replay()
     return Measurement(
         examples=arrays.count(batch),
+        learning_rate=bench.trainer.learning_rate,
         evaluation_changed=tuple(evaluation_changed),
         training_evaluation_changed=tuple(training_changed),
         evaluation_losses=tuple(losses),
@@ -190,8 +193,9 @@ def state_not_restored(measured: Measurement, settings: Settings) -> Iterator[Fi
         )
     elif not nondeterministic_evaluation(measured, settings):
         gaps = [_gap(a, b) for a, b in zip(measured.first_losses, measured.replayed_losses, strict=True)]
-        moved = max(_gap(a, b) for a, b in pairwise(measured.first_losses))
-        if max(gaps) > settings.tolerance * max(moved, settings.tolerance):
+        steps = [_gap(a, b) for a, b in pairwise(measured.first_losses)]
+        moved = max((gap for gap in steps if math.isfinite(gap)), default=0.0)
+        if max(gaps, default=0.0) > settings.tolerance * max(moved, 0.1):
             step = next(i for i, gap in enumerate(gaps) if gap == max(gaps))
             a, b = measured.first_losses[step], measured.replayed_losses[step]
             yield state_not_restored.error(
@@ -257,7 +261,8 @@ def step_changes_nothing(measured: Measurement, settings: Settings) -> Iterator[
     if measured.parameters and not measured.moved:
         skipped = f" ({measured.steps_skipped} of them reported no update)" if measured.steps_skipped else ""
         yield step_changes_nothing.error(
-            f"{settings.steps} steps moved none of {measured.parameters} parameters{skipped}.",
+            f"{settings.steps} steps at learning rate {measured.learning_rate:g} moved none of {measured.parameters} "
+            f"parameters{skipped}.",
             suggestion="Make the optimizer from the parameters that the model uses, and look whether gradients arrive.",
             parameters=measured.parameters,
             steps=settings.steps,

@@ -8,17 +8,16 @@ named only where the loss falls by more than noise explains; the answer may be "
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Curve, Exhibit, Fact, Finding
+from babysit.short_runs import Scan, Trial, best, beyond, compared_batches, grid, total_losses
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.driven import Driven
-    from babysit.trainer import Batch
 
 ORDER = 90
 BLOCKED_BY = ("state-not-restored", "non-finite-loss", "step-changes-nothing", "task-mismatch")
@@ -79,27 +78,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One short run.
-
-    Args:
-        learning_rate: Its rate.
-        loss: Mean loss afterwards; infinite or NaN where the run was ended by an explosion.
-        fall: By how much the loss fell.
-        error: Standard error of the fall, over the batches compared.
-        score: The task's metric afterwards; NaN where there is none.
-        steps: Updates made.
-    """
-
-    learning_rate: float
-    loss: float
-    fall: float
-    error: float
-    score: float
-    steps: int
-
-
-@dataclass(frozen=True)
 class Measurement:
     """Short runs from one state, in ascending order of the learning rate.
 
@@ -126,19 +104,20 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Run at each rate of a log-spaced grid and at the user's own; widen where the best lies at an end."""
-    from babysit import arrays
+    from babysit import arrays, scores
 
     own = bench.trainer.learning_rate
     if own == 0:
         raise Skip("the learning rate is 0 at the start (a warm-up?), so there is nothing to scan around")
-    compared = _compared(bench, settings.examples)
+    scores.require_fit(bench)
+    compared = compared_batches(bench, settings.examples)
     with bench.borrowed() as trainer:
-        before, first_score = _losses(trainer, compared)
-    rates = sorted({*_grid(settings.low, settings.high, settings.per_decade), own})
-    scan = _Scan(bench, compared, before, settings)
+        before, first_score = total_losses(trainer, compared)
+    rates = sorted({*grid(settings.low, settings.high, settings.per_decade), own})
+    scan = Scan(bench, compared, before, settings)
     scan.run(rates)
     for _ in range(settings.widen):
-        scan.run(_beyond(scan.trials, settings))
+        scan.run(beyond(scan.trials, settings))
     trials = tuple(sorted(scan.trials, key=lambda t: t.learning_rate))
     return Measurement(
         metric=bench.task.metric,
@@ -158,112 +137,6 @@ def _seems_too_high(trials: tuple[Trial, ...], own: float, settings: Settings) -
     if top is None or own <= top.learning_rate or not math.isfinite(mine.loss):
         return False
     return mine.fall < settings.usable * top.fall
-
-
-def _grid(low: float, high: float, per_decade: int) -> list[float]:
-    first, last = round(math.log10(low) * per_decade), round(math.log10(high) * per_decade)
-    return [10.0 ** (k / per_decade) for k in range(first, last + 1)]
-
-
-def _beyond(trials: list[Trial], settings: Settings) -> list[float]:
-    """Two decades more at the end at which the best rate lies; none where it lies inside."""
-    found = best(tuple(trials))
-    rates = [t.learning_rate for t in trials]
-    if found is None or found.learning_rate not in (min(rates), max(rates)):
-        return []
-    edge = found.learning_rate
-    upward = edge == max(rates)
-    grid = _grid(edge, edge * 100, settings.per_decade) if upward else _grid(edge / 100, edge, settings.per_decade)
-    return [rate for rate in grid if not any(math.isclose(rate, known) for known in rates)]
-
-
-def _compared(bench: "Bench", examples: int) -> list["Batch"]:
-    """At least four batches of the pool, cutting the largest where there are fewer, so that noise can be told."""
-    batches = bench.first_batches(examples)
-    if len(batches) >= 4:
-        return batches
-    more = bench.pool()[:4]
-    return more if len(more) == 4 else [p for batch in batches for p in _parts(batch, max(2, 4 // len(batches)))]
-
-
-def _parts(batch: "Batch", parts: int) -> list["Batch"]:
-    from babysit import arrays
-
-    n = arrays.count(batch)
-    cuts = [n * k // parts for k in range(parts + 1)]
-    return [arrays.take(batch, range(a, b)) for a, b in pairwise(cuts) if b > a]
-
-
-def _losses(trainer: "Driven", batches: list["Batch"]) -> tuple[list[float], float]:
-    """Total loss of each batch in training mode, and the mean metric."""
-    outputs = [trainer.evaluate(batch, training=True) for batch in batches]
-    graded = [
-        trainer.task.score(o.scores, targets) if o.scores is not None and math.isfinite(o.loss) else math.nan
-        for o, (_, targets) in zip(outputs, batches, strict=True)
-    ]
-    return [o.loss + o.penalty for o in outputs], sum(graded) / len(graded)
-
-
-class _Scan:
-    """The runs so far."""
-
-    def __init__(self, bench: "Bench", compared: list["Batch"], before: list[float], settings: Settings) -> None:
-        self.bench, self.compared, self.before, self.settings = bench, compared, before, settings
-        self.trials: list[Trial] = []
-        self.updates = 0
-        self.total = 0
-
-    def run(self, rates: list[float]) -> None:
-        """Run at each rate, but at no rate above two that exploded: the next ones explode too."""
-        self.total = len(self.trials) + len(rates)
-        for rate in rates:
-            exploded = [t for t in self.trials if t.learning_rate < rate and not math.isfinite(t.loss)]
-            if len(exploded) < 2 or rate == self.bench.trainer.learning_rate:
-                self.trials.append(self.trial(rate, self.settings.steps))
-            self.bench.advance(len(self.trials), self.total)
-
-    def trial(self, rate: float, wanted: int) -> Trial:
-        """One run of so many steps from the saved state."""
-        start = sum(self.before) / len(self.before)
-        limit = start + (self.settings.explosion - 1) * abs(start)
-        with self.bench.borrowed(learning_rate=rate) as trainer:
-            steps = 0
-            for steps, batch in zip(range(1, wanted + 1), self.bench.stream(), strict=False):
-                output = trainer.step(batch)
-                self.updates += output.updated
-                if not math.isfinite(output.loss + output.penalty):
-                    return Trial(rate, math.nan, math.nan, math.nan, math.nan, steps)
-            after, score = _losses(trainer, self.compared)
-        fall = start - sum(after) / len(after)
-        if not start - fall <= limit:
-            return Trial(rate, math.inf, -math.inf, math.nan, score, steps)
-        return Trial(rate, start - fall, fall, _error(self.before, after), score, steps)
-
-
-def _error(before: list[float], after: list[float]) -> float:
-    """Standard error of the mean fall over the batches compared.
-
-    Batches may differ in how much they have to lose. Where all losses are positive, falls are therefore compared as
-    shares of what each batch began with as well, and the smaller error of the two is taken.
-    """
-    falls = [b - a for b, a in zip(before, after, strict=True)]
-    absolute = _standard_error(falls)
-    if min(before) <= 0:
-        return absolute
-    shares = [f / b for f, b in zip(falls, before, strict=True)]
-    mean_share = abs(sum(shares)) / len(shares)
-    mean_fall = abs(sum(falls)) / len(falls)
-    return min(absolute, _standard_error(shares) / mean_share * mean_fall) if mean_share > 0 else absolute
-
-
-def _standard_error(values: list[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
-
-
-def best(trials: tuple[Trial, ...]) -> Trial | None:
-    """The trial with the lowest loss; None where every run exploded."""
-    return min((t for t in trials if math.isfinite(t.loss)), key=lambda t: t.loss, default=None)
 
 
 def falls(trial: Trial, settings: Settings) -> bool:
@@ -304,7 +177,8 @@ def diverges_from(measured: Measurement, settings: Settings) -> float:
 
 
 def _own_trial(measured: Measurement) -> Trial:
-    return next(t for t in measured.trials if t.learning_rate == measured.own)
+    unknown = Trial(measured.own, math.nan, math.nan, math.nan, math.nan, 0)
+    return next((t for t in measured.trials if t.learning_rate == measured.own), unknown)
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
@@ -334,6 +208,12 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
         log_y=bool(finite) and min(finite) > 0 and max(finite) > 10 * min(finite),
         marks=marks,
     )
+
+
+def _decades(low: float, high: float) -> float:
+    """How many factors of ten lie between two rates; NaN where one is none."""
+    ratio = high / low if low else math.nan
+    return math.log10(ratio) if 0 < ratio < math.inf else math.nan
 
 
 @rule
@@ -387,7 +267,9 @@ def learning_rate_too_low(measured: Measurement, settings: Settings) -> Iterator
     References: CS231n, lecture 6, slides on learning rate 1e-6 and its question "why did the accuracy rise to 20 %?".
     """
     usable, own, top = usable_range(measured, settings), _own_trial(measured), best(measured.trials)
-    if not usable or top is None or own.learning_rate >= top.learning_rate or own.fall >= settings.usable * top.fall:
+    if not usable or top is None or own.learning_rate >= top.learning_rate or not math.isfinite(own.loss):
+        return
+    if own.fall >= settings.usable * top.fall:
         return
     find = learning_rate_too_low.error if own.fall < settings.hopeless * top.fall else learning_rate_too_low.warning
     climbed = ""
@@ -402,7 +284,7 @@ def learning_rate_too_low(measured: Measurement, settings: Settings) -> Iterator
         suggestion=f"Raise the learning rate to about {suggestion(measured, settings):.2g}.",
         learning_rate=own.learning_rate,
         suggestion_rate=suggestion(measured, settings),
-        decades=math.log10(suggestion(measured, settings) / own.learning_rate),
+        decades=_decades(own.learning_rate, suggestion(measured, settings)),
     )
 
 
@@ -423,7 +305,9 @@ def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterato
     References: CS231n, lecture 6, "cost: NaN almost always means high learning rate".
     """
     usable, own, top = usable_range(measured, settings), _own_trial(measured), best(measured.trials)
-    if not usable or top is None or own.learning_rate <= top.learning_rate or own.fall >= settings.usable * top.fall:
+    if not usable or top is None or own.fall >= settings.usable * top.fall:
+        return
+    if own.learning_rate <= top.learning_rate and math.isfinite(own.loss):
         return
     if measured.longer is not None:
         own = measured.longer
@@ -436,7 +320,7 @@ def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterato
         suggestion=f"Lower the learning rate to about {suggestion(measured, settings):.2g}.",
         learning_rate=own.learning_rate,
         suggestion_rate=suggestion(measured, settings),
-        decades=math.log10(own.learning_rate / suggestion(measured, settings)),
+        decades=_decades(suggestion(measured, settings), own.learning_rate),
     )
 
 

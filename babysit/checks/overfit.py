@@ -8,29 +8,18 @@ random labels are memorized too. Where it fails at the user's learning rate, oth
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from babysit.attempts import LEARNED, Attempt, Outcome, affordable, other_attempts, own_attempt
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Curve, Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.trainer import Array, Batch, Output
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "non-finite-loss", "task-mismatch")
-
-
-class Outcome(StrEnum):
-    """How an attempt to memorize ended."""
-
-    MEMORIZED = "memorized"
-    AT_FLOOR = "at the floor"  # every prediction right, the loss flat above zero
-    DIVERGED = "diverged"
-    STALLED = "stalled"
-    UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -80,23 +69,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One attempt at one learning rate.
-
-    Args:
-        learning_rate: The rate.
-        outcome: How it ended.
-        losses: Loss before each update.
-        score: The task's metric at the end; NaN where there is none.
-    """
-
-    learning_rate: float
-    outcome: Outcome
-    losses: tuple[float, ...]
-    score: float
-
-
-@dataclass(frozen=True)
 class Measurement:
     """Attempts to memorize, the user's own learning rate first.
 
@@ -137,8 +109,7 @@ class Measurement:
     @property
     def cures(self) -> tuple[Attempt, ...]:
         """Other learning rates that memorized."""
-        good = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
-        return tuple(a for a in self.attempts[1:] if a.outcome in good)
+        return tuple(a for a in self.attempts[1:] if a.outcome in LEARNED)
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -147,19 +118,16 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
     if bench.trainer.learning_rate == 0:
         raise Skip("the learning rate is 0 at the start (a warm-up?), so nothing can be memorized")
-    batch = bench.subset(_affordable(bench, settings.examples))
-    task, own_rate = bench.task, bench.trainer.learning_rate
+    scores.require_fit(bench)
+    batch = bench.subset(affordable(bench, settings.examples))
+    task = bench.task
     yardstick = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     if not yardstick > 0:
         raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
-    own, final_scores, frozen, sizes = _own_attempt(bench, batch, yardstick, settings)
+    own, final_scores, frozen, sizes = own_attempt(bench, batch, yardstick, settings)
     attempts = [own]
-    if settings.treat and own.outcome not in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
-        for rate in _other_rates(own_rate, own.outcome):
-            with bench.borrowed(scale=0.0, learning_rate=rate):
-                attempts.append(_attempt(bench, batch, rate, yardstick, settings)[0])
-            if attempts[-1].outcome in (Outcome.MEMORIZED, Outcome.AT_FLOOR):
-                break
+    if settings.treat and own.outcome not in LEARNED:
+        attempts += other_attempts(bench, batch, own, yardstick, settings)
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
     least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
@@ -179,92 +147,6 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     )
 
 
-def _affordable(bench: "Bench", wanted: int) -> int:
-    """Fewer examples for a network with less than two parameters for each number that it has to get right."""
-    from babysit import arrays
-    from babysit.trainer import SupportsParameters
-
-    if not bench.trainer.supports(SupportsParameters):
-        return wanted
-    size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
-    targets = bench.pool()[0][1]
-    each: int = getattr(bench.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
-    return max(2, min(wanted, size // (2 * max(1, each))))
-
-
-def _own_attempt(
-    bench: "Bench", batch: "Batch", yardstick: float, settings: Settings
-) -> tuple[Attempt, "Array | None", list[str], dict[str, int]]:
-    """The attempt at the user's learning rate, its last scores, the parameters that never moved, and all sizes."""
-    from babysit import arrays
-    from babysit.trainer import SupportsParameters
-
-    with bench.borrowed(scale=0.0) as trainer:
-        named = trainer.supports(SupportsParameters)
-        before = arrays.duplicate(dict(trainer.parameters())) if named else {}
-        attempt, output = _attempt(bench, batch, trainer.learning_rate, yardstick, settings)
-        final_scores = _scores(bench, output, batch)
-        after = dict(trainer.parameters()) if named else {}
-        frozen = [name for name in before if arrays.same(before[name], after[name])]
-    return attempt, final_scores, frozen, {name: math.prod(p.shape) for name, p in before.items()}
-
-
-def _attempt(
-    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: Settings
-) -> tuple[Attempt, "Output"]:
-    """Step on the one batch until the outcome is clear."""
-    losses: list[float] = []
-    outcome = None
-    while outcome is None and len(losses) < settings.steps:
-        output = bench.trainer.step(batch)
-        losses.append(output.loss)
-        score = math.nan
-        if output.loss <= settings.memorized * yardstick or len(losses) % settings.window == 0:
-            score = _score(bench, output, batch)
-        outcome = _outcome(losses, score, yardstick, settings)
-        bench.advance(len(losses), settings.steps)
-    score = _score(bench, output, batch)
-    return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), score), output
-
-
-def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
-    scores = _scores(bench, output, batch)
-    return bench.task.score(scores, batch[1]) if scores is not None else math.nan
-
-
-def _scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | None":
-    """The step's scores, or those of an evaluation where a step gives none; None once the loss isn't finite."""
-    if not math.isfinite(output.loss) or output.scores is not None:
-        return output.scores if math.isfinite(output.loss) else None
-    return bench.trainer.evaluate(batch, training=True).scores
-
-
-def _outcome(losses: list[float], score: float, yardstick: float, settings: Settings) -> Outcome | None:
-    """What the attempt has come to; None while that is open."""
-    loss, window = losses[-1], settings.window
-    if not math.isfinite(loss):
-        return Outcome.DIVERGED
-    if loss <= settings.memorized * yardstick and not score < 1 - settings.memorized:
-        return Outcome.MEMORIZED
-    half = losses[-(window // 2) :]
-    if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], yardstick):
-        return Outcome.DIVERGED
-    if len(losses) % window:
-        return None
-    if len(losses) > 3 * window:
-        before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
-        if recent > before * (1 - settings.progress):
-            right = score == 1.0 and loss < yardstick
-            return Outcome.AT_FLOOR if right else Outcome.STALLED
-    return None
-
-
-def _other_rates(own: float, outcome: Outcome) -> list[float]:
-    """Rates to try from the same start: lower ones first where the user's diverged, else higher ones first."""
-    lower, higher = [own / 10**k for k in (1, 2, 3)], [own * 10**k for k in (1, 2, 3, 4, 5)]
-    return lower if outcome is Outcome.DIVERGED else [*higher[:2], *lower[:2], *higher[2:]]
-
-
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     """How the attempts went."""
     own = measured.own
@@ -274,10 +156,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     if measured.metric:
         yield Fact(f"training {measured.metric}", f"{own.score:.2f}")
     yield Fact("loss of the best constant prediction", f"{measured.constant_loss:.4g}")
-    for attempt in measured.attempts[1:]:
-        yield Fact(
-            f"tried learning rate {attempt.learning_rate:.3g}", f"{attempt.outcome}, loss {attempt.losses[-1]:.3g}"
-        )
+    for tried in measured.attempts[1:]:
+        yield Fact(f"tried learning rate {tried.learning_rate:.3g}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
     yield Curve(
         "loss on the tiny subset",
         tuple(float(i) for i in range(len(own.losses))),
@@ -294,7 +174,7 @@ def _cure(measured: Measurement) -> str:
         cure = measured.cures[0]
         return f" From the same start it memorizes at {cure.learning_rate:.3g} in {len(cure.losses)} steps."
     tried = ", ".join(f"{a.learning_rate:.3g}" for a in measured.attempts[1:])
-    return f" Nor does it at {tried}." if tried else ""
+    return f" It does not memorize at {tried} either." if tried else ""
 
 
 def _went(attempt: Attempt, metric: str) -> str:
@@ -422,7 +302,7 @@ def frozen_parameters(measured: Measurement, settings: Settings) -> Iterator[Fin
     References: CS231n, course notes "neural networks 3", ratio of updates to weights, per parameter.
     """
     if measured.frozen and len(measured.frozen) < measured.parameters:
-        memorized = measured.own.outcome in (Outcome.MEMORIZED, Outcome.AT_FLOOR)
+        memorized = measured.own.outcome in LEARNED
         harmless = memorized and measured.frozen_share < settings.frozen
         find = frozen_parameters.warning if harmless else frozen_parameters.error
         names = ", ".join(measured.frozen[:4]) + (" ..." if len(measured.frozen) > 4 else "")
@@ -486,9 +366,9 @@ def floor_above_zero(measured: Measurement, settings: Settings) -> Iterator[Find
     References: PyTorch's CrossEntropyLoss, "the input is expected to contain logits".
     """
     low, high = _bounds(measured)
-    failed = measured.own.outcome not in (Outcome.MEMORIZED, Outcome.DIVERGED)
+    stopped = measured.own.outcome in (Outcome.AT_FLOOR, Outcome.STALLED) and not measured.cures
     pressed = measured.largest_score - measured.least_score > 0.9 * (high - low)
-    if failed and pressed and measured.metric == "accuracy" and math.isfinite(high):
+    if stopped and pressed and measured.metric == "accuracy" and math.isfinite(high):
         yield floor_above_zero.error(
             f"the loss of {measured.examples} examples stops at {measured.own.losses[-1]:.4g}, with scores between "
             f"{measured.least_score:.3g} and {measured.largest_score:.3g}: squashed into [{low:g}, {high:g}].",

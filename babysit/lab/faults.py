@@ -82,7 +82,7 @@ def saturated_tanh(seed: int = 0) -> LabTrainer:
     return assemble(replace(DESIGN, sizes=sizes, activation="tanh", initialization="large-normal", l2=1e-6), seed=seed)
 
 
-@_breaks("inputs-ignored")
+@_breaks("constant-activation")
 def zero_weights(seed: int = 0) -> LabTrainer:
     """All weights start at zero, so that nothing but the output's bias ever learns."""
     return assemble(

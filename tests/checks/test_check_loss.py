@@ -179,7 +179,7 @@ def test_healthy_numbers():
 
 
 LIMIT = 2.3 + 0.02 + 0.01 + 3 * 0.01
-FLOOR = 2.2 - 0.01 - 3 * 0.01
+FLOOR = 2.2 - 0.1 - 3 * 0.01
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ HEALTHY = Measurement(
     dropout_change=0.0,
     pull=0.01,
     step_change=0.5,
+    own_change=0.0,
 )
 NO_EFFECT = {("regularization-without-effect", "error")}
 LOWERS = {("regularization-lowers-loss", "error")}
@@ -190,7 +191,7 @@ def test_share_and_rise():
 
 
 def test_any_number_can_be_judged():
-    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 19
+    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 20
 
 
 @pytest.mark.parametrize(

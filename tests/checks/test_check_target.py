@@ -16,6 +16,7 @@ from babysit.errors import TargetError
 NAME = "check-target"
 HEALTHY = Measurement(
     examples=50,
+    learning_rate=0.1,
     evaluation_changed=(),
     training_evaluation_changed=(),
     evaluation_losses=(1.0, 1.0, 1.0),
@@ -162,10 +163,10 @@ def test_any_number_can_be_judged():
             "evaluate() in training mode changed 2 entries of the state: mean, variance.",
             "mean",
         ),
-        ({"moved": 0}, "4 steps moved none of 4 parameters.", ""),
+        ({"moved": 0}, "4 steps at learning rate 0.1 moved none of 4 parameters.", ""),
         (
             {"moved": 0, "steps_skipped": 3},
-            "4 steps moved none of 4 parameters (3 of them reported no update).",
+            "4 steps at learning rate 0.1 moved none of 4 parameters (3 of them reported no update).",
             "",
         ),
         (

@@ -317,12 +317,13 @@ def test_any_number_can_be_judged():
     [
         (
             {"attempts": (attempt(Outcome.DIVERGED, (2.3, 50.0, math.nan)), CURE)},
-            "20 examples, learning rate 0.1: the loss goes from 2.3 to nan in 3 steps. From the same start it "
-            "memorizes at 0.01 in 4 steps.",
+            "20 examples, learning rate 0.1: the loss goes from 2.3 to nan in 3 steps, accuracy 0.30. From the same "
+            "start it memorizes at 0.01 in 4 steps.",
         ),
         (
             {"attempts": (attempt(Outcome.DIVERGED, (2.3, 50.0, math.inf)), FAILED)},
-            "20 examples, learning rate 0.1: the loss goes from 2.3 to inf in 3 steps. Nor does it at 0.01.",
+            "20 examples, learning rate 0.1: the loss goes from 2.3 to inf in 3 steps, accuracy 0.30. "
+            "It does not memorize at 0.01 either.",
         ),
         (
             {"attempts": (STALLED, HIGHER_CURE)},
@@ -332,7 +333,7 @@ def test_any_number_can_be_judged():
         (
             {"attempts": (attempt(Outcome.STALLED, score=math.nan), FAILED, replace(FAILED, learning_rate=1.0))},
             "20 examples, learning rate 0.1: the loss goes from 2.3 to 2.2 in 2 steps; the best constant prediction "
-            "has 2. Nor does it at 0.01, 1.",
+            "has 2. It does not memorize at 0.01, 1 either.",
         ),
         (
             {"attempts": (STALLED, CURE)},

@@ -15,7 +15,7 @@ FAILED_80 = """\
 ✗ error  wrong-start
   seen      [conv1]: the first loss is 5.21, chance is 2.303.
             losses █▆▃▁ 5.3 to 5
-  why       a network that knows nothing guesses, and the loss of guessing is
+  why       A network that knows nothing guesses, and the loss of guessing is
             known.
   try       Draw smaller weights.
   explains  never-learns: after 200 steps the loss is 2.3.
@@ -57,7 +57,7 @@ x error  wrong-start
   seen      [conv1]: the first loss is
             5.21, chance is 2.303.
             losses @*-. 5.3 to 5
-  why       a network that knows nothing
+  why       A network that knows nothing
             guesses, and the loss of
             guessing is known.
   try       Draw smaller weights.
@@ -290,10 +290,10 @@ wrong-start  a rule of first-loss
 The first loss is not that of chance.
 
 What it finds
-  a first loss far from ln C.
+  A first loss far from ln C.
 
 Why it matters
-  a network that knows nothing guesses, and the loss of
+  A network that knows nothing guesses, and the loss of
   guessing is known.
 
   Second paragraphs are for `explain`.

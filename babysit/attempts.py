@@ -1,0 +1,144 @@
+"""Attempts to memorize a few examples, each at its own learning rate, until the outcome is clear."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.checks.overfit import Settings
+    from babysit.trainer import Array, Batch, Output
+
+
+class Outcome(StrEnum):
+    """How an attempt to memorize ended."""
+
+    MEMORIZED = "memorized"
+    AT_FLOOR = "at the floor"  # every prediction right, the loss flat above zero
+    DIVERGED = "diverged"
+    STALLED = "stalled"
+    UNFINISHED = "unfinished"
+
+
+LEARNED = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one learning rate.
+
+    Args:
+        learning_rate: The rate.
+        outcome: How it ended.
+        losses: Loss before each update.
+        score: The task's metric at the end; NaN where there is none.
+    """
+
+    learning_rate: float
+    outcome: Outcome
+    losses: tuple[float, ...]
+    score: float
+
+
+def attempt(
+    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: "Settings"
+) -> tuple[Attempt, "Output"]:
+    """Step on the one batch until the outcome is clear."""
+    losses: list[float] = []
+    outcome = None
+    while outcome is None and len(losses) < settings.steps:
+        output = bench.trainer.step(batch)
+        losses.append(output.loss)
+        score = math.nan
+        if output.loss <= settings.memorized * yardstick or len(losses) % settings.window == 0:
+            score = _score(bench, output, batch)
+        outcome = _outcome(losses, score, yardstick, settings)
+        bench.advance(len(losses), settings.steps)
+    score = _score(bench, output, batch)
+    return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), score), output
+
+
+def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
+    scores = step_scores(bench, output, batch)
+    return bench.task.score(scores, batch[1]) if scores is not None else math.nan
+
+
+def step_scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | None":
+    """The step's scores, or those of an evaluation where a step gives none; None once the loss isn't finite."""
+    if not math.isfinite(output.loss) or output.scores is not None:
+        return output.scores if math.isfinite(output.loss) else None
+    return bench.trainer.evaluate(batch, training=True).scores
+
+
+def _outcome(losses: list[float], score: float, yardstick: float, settings: "Settings") -> Outcome | None:
+    """What the attempt has come to; None while that is open."""
+    loss, window = losses[-1], settings.window
+    if not math.isfinite(loss):
+        return Outcome.DIVERGED
+    if loss <= settings.memorized * yardstick and not score < 1 - settings.memorized:
+        return Outcome.MEMORIZED
+    half = losses[-(window // 2) :]
+    if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], yardstick):
+        return Outcome.DIVERGED
+    if len(losses) % window:
+        return None
+    if len(losses) > 3 * window:
+        before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
+        if recent > before * (1 - settings.progress):
+            right = score == 1.0 and loss < yardstick
+            return Outcome.AT_FLOOR if right else Outcome.STALLED
+    return None
+
+
+def other_attempts(
+    bench: "Bench", batch: "Batch", own: Attempt, yardstick: float, settings: "Settings"
+) -> Iterator[Attempt]:
+    """Attempts at other rates from the same start, until one memorizes or none is left to try.
+
+    Lower rates alone where the user's diverged; else higher ones first, up to where they diverge.
+    """
+    lower, higher = [own.learning_rate / 10**k for k in (1, 2, 3)], [own.learning_rate * 10**k for k in range(1, 8)]
+    rates = lower if own.outcome is Outcome.DIVERGED else [*higher[:2], *lower[:2], *higher[2:]]
+    too_high = math.inf
+    for rate in rates:
+        if rate > too_high:
+            continue
+        with bench.borrowed(scale=0.0, learning_rate=rate):
+            tried, _ = attempt(bench, batch, rate, yardstick, settings)
+        yield tried
+        if tried.outcome in LEARNED:
+            return
+        if tried.outcome is Outcome.DIVERGED:
+            too_high = min(too_high, rate)
+
+
+def affordable(bench: "Bench", wanted: int) -> int:
+    """Fewer examples for a network with less than two parameters for each number that it has to get right."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    if not bench.trainer.supports(SupportsParameters):
+        return wanted
+    size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
+    targets = bench.pool()[0][1]
+    each: int = getattr(bench.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
+    return max(2, min(wanted, size // (2 * max(1, each))))
+
+
+def own_attempt(
+    bench: "Bench", batch: "Batch", yardstick: float, settings: "Settings"
+) -> tuple[Attempt, "Array | None", list[str], dict[str, int]]:
+    """The attempt at the user's learning rate, its last scores, the parameters that never moved, and all sizes."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    with bench.borrowed(scale=0.0) as trainer:
+        named = trainer.supports(SupportsParameters)
+        before = arrays.duplicate(dict(trainer.parameters())) if named else {}
+        own, output = attempt(bench, batch, trainer.learning_rate, yardstick, settings)
+        final_scores = step_scores(bench, output, batch)
+        after = dict(trainer.parameters()) if named else {}
+        frozen = [name for name in before if arrays.same(before[name], after[name])]
+    return own, final_scores, frozen, {name: math.prod(p.shape) for name, p in before.items()}

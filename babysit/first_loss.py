@@ -1,0 +1,78 @@
+"""The loss before any learning: of whole batches, of their halves, and with the tie to the inputs broken."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.checks.check_loss import Settings
+    from babysit.driven import Driven
+    from babysit.trainer import Batch
+
+
+def mean_loss(losses: list[float], sizes: list[int]) -> float:
+    """The mean over all examples of batches of these sizes."""
+    return sum(loss * n for loss, n in zip(losses, sizes, strict=True)) / sum(sizes)
+
+
+def standard_error(losses: list[float], sizes: list[int]) -> float:
+    """Of the mean over all examples; a batch's mean scatters with one over the root of its size."""
+    mean = mean_loss(losses, sizes)
+    scatter = sum(n * (loss - mean) ** 2 for loss, n in zip(losses, sizes, strict=True)) / (len(losses) - 1)
+    return math.sqrt(scatter / sum(sizes))
+
+
+def halves_of(trainer: "Driven", batch: "Batch") -> tuple[float, tuple[float, float]]:
+    """Loss of a batch and of its two halves, in evaluation mode; the last of an odd number is left out."""
+    from babysit import arrays
+
+    n = arrays.count(batch)
+    if n < 2:
+        return trainer.evaluate(batch).loss, (math.nan, math.nan)
+    even = n - n % 2
+    parts = [arrays.take(batch, range(even // 2)), arrays.take(batch, range(even // 2, even))]
+    first, second = (trainer.evaluate(part).loss for part in parts)
+    return trainer.evaluate(arrays.take(batch, range(even))).loss, (first, second)
+
+
+def without_pairs(bench: "Bench", settings: "Settings") -> tuple[float, float, float, int]:
+    """Losses with pairs, with inputs moved against targets, with inputs zeroed; after steps if there is no change."""
+    from babysit import arrays
+
+    batch = bench.subset(min(settings.examples, 256))
+    n = arrays.count(batch)
+    moved = arrays.take(batch[0], [(i + n // 2) % n for i in range(n)])
+
+    def losses(trainer: "Driven") -> tuple[float, float, float]:
+        variants = (batch, (moved, batch[1]), (arrays.zeros_like(batch[0]), batch[1]))
+        paired, permuted, zeroed = (trainer.evaluate(variant).loss for variant in variants)
+        return paired, permuted, zeroed
+
+    with bench.borrowed(scale=0.0) as trainer:
+        start = losses(trainer)
+        if not ignored(*start, settings.resolution):
+            return *start, 0
+        for done, some in zip(range(settings.steps), bench.stream(), strict=False):
+            trainer.step(some)
+            bench.advance(done, settings.steps)
+        return *losses(trainer), settings.steps
+
+
+def ignored(paired: float, permuted: float, zeroed: float, resolution: float) -> bool:
+    """Whether neither moving the inputs against the targets nor zeroing them changes the loss."""
+    if not math.isfinite(paired):
+        return False
+    limit = resolution * abs(paired)
+    return abs(permuted - paired) <= limit and abs(zeroed - paired) <= limit
+
+
+def ends_in_sigmoid(bench: "Bench", batch: "Batch") -> bool:
+    """Whether the scores are what a sigmoid gave, as far as a trace can tell."""
+    from babysit import scores
+    from babysit.errors import Skip
+
+    try:
+        with bench.borrowed() as trainer:
+            return scores.last_layer(trainer, batch)[:1] == ("sigmoid",)
+    except Skip:
+        return False

@@ -1,0 +1,51 @@
+"""Scores against labels: flattening them, picking the label's entry, logarithms that don't overflow."""
+
+import math
+from typing import Any, TypeAlias
+
+from array_api_compat import array_namespace
+
+Array: TypeAlias = Any
+
+
+def entropy(shares: list[float]) -> float:
+    """In nats."""
+    return -sum(p * math.log(p) for p in shares if p > 0)
+
+
+def safe_log(probabilities: Array) -> Array:
+    """Natural logarithms in double precision, from -690 up."""
+    xp = array_namespace(probabilities)
+    wide = xp.astype(probabilities, xp.float64)
+    return xp.log(xp.maximum(wide, xp.full_like(wide, 1e-300)))
+
+
+def log_sum_exp(scores: Array) -> Array:  # (..., C) -> (...)
+    """Ln sum exp over the last axis, the maximum taken off first."""
+    xp = array_namespace(scores)
+    top = xp.max(scores, axis=-1, keepdims=True)
+    return xp.squeeze(top, axis=-1) + xp.log(xp.sum(xp.exp(scores - top), axis=-1))
+
+
+def holds_classes(x: Array, axis: int, classes: int) -> bool:
+    """Whether that axis of the targets holds a probability for each class."""
+    xp = array_namespace(x)
+    if x.ndim < 2 or x.shape[axis] != classes or xp.isdtype(x.dtype, "bool"):
+        return False
+    values = xp.astype(x, xp.float64)
+    return bool(xp.all((values >= 0) & (values <= 1))) and bool(xp.all(xp.abs(xp.sum(values, axis=axis) - 1) < 1e-4))
+
+
+def flat_rows(x: Array, axis: int) -> Array:  # (N, ..., C, ...) -> (M, C)
+    """One row of classes for each example and position, in double precision."""
+    xp = array_namespace(x)
+    moved = xp.moveaxis(x, axis, -1)
+    return xp.astype(xp.reshape(moved, (-1, moved.shape[-1])), xp.float64)
+
+
+def at_label(rows: Array, truth: Array) -> Array:
+    """The label's entry of each row, or the mean over classes where the truth is probabilities: (M, C) -> (M,)."""
+    xp = array_namespace(rows)
+    if truth.ndim == 2:
+        return xp.sum(rows * truth, axis=1)
+    return xp.take_along_axis(rows, truth[:, None], axis=1)[:, 0]
