@@ -135,8 +135,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         evaluated = [trainer.evaluate(batch).loss for batch in batches]
         whole, halves = halves_of(trainer, batches[0])
     losses = [o.loss for o in outputs]
-    targets = [targets for _, targets in batches]
-    seen = scores.look(bench.task, [o.scores for o in outputs], targets, mean_loss(losses, sizes))
+    seen = scores.look(bench.task, [o.scores for o in outputs], [y for _, y in batches], mean_loss(losses, sizes))
     paired, permuted, zeroed, steps = without_pairs(bench, settings)
     error = standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
     return Measurement(
@@ -207,8 +206,7 @@ def non_finite_loss(measured: Measurement, settings: Settings) -> Iterator[Findi
 
     References: CS231n, course notes "linear classification", practical issues: numeric stability of the softmax.
     """
-    losses = (measured.training_loss, measured.evaluation_loss)
-    if measured.not_finite or not all(map(math.isfinite, losses)):
+    if measured.not_finite or not math.isfinite(measured.training_loss + measured.evaluation_loss):
         if not measured.finite_inputs:
             place, first = (
                 "The inputs are not finite",
@@ -411,10 +409,10 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     below = least - agreement - noise - settings.resolution * abs(least)
     if loss < below:
         trained = measured.reference_loss < below and measured.score > measured.best_constant_score
-        yield _below_chance(measured, chances, evidence, trained=trained)
+        yield _below_chance(measured, chances, evidence, trained)
 
 
-def _below_chance(measured: Measurement, chances: str, evidence: Mapping[str, float], *, trained: bool) -> Finding:
+def _below_chance(measured: Measurement, chances: str, evidence: Mapping[str, float], trained: bool) -> Finding:
     message = f"the first loss is {measured.training_loss:.4g}, below what knowing nothing gives: {chances}."
     if trained:
         return unexpected_initial_loss.info(
