@@ -5,11 +5,12 @@ import sys
 
 def main() -> None:
     """Run the command line; every way out has one of the exit codes of `babysit.report.ExitCode`."""
-    from babysit.cli import app
     from babysit.errors import BabysitError
     from babysit.report import ExitCode
 
     try:
+        from babysit.cli import app
+
         app()
     except BabysitError as error:
         sys.stderr.write(f"babysit: {error}\n")

@@ -35,6 +35,8 @@ def _place(error: BaseException, ours: bool) -> str:
         return ""
     ranks = (0, 2, 1, 3) if ours else (0, 1, 2, 3)
     frame = min(reversed(frames), key=lambda frame: ranks.index(_distance(frame)))
+    if not ours and _distance(frame) == 2:
+        return ""  # the user can do nothing about a line of babysit's
     where = "" if frame.name == "<module>" else f" in {frame.name}"
     return f" ({shown(frame.filename)}:{frame.lineno}{where})"
 

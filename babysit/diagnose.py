@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from babysit.attempts import LEARNED
 from babysit.report import Finding, Severity
 
 # What each fault brings about, nearest to the root first. A rule explains only findings that are there, and none that
@@ -55,8 +56,9 @@ def diagnose(measurements: Mapping[str, Any], findings: Iterable[Finding]) -> tu
     """
     found = list(findings)
     excused = _excuses(found, measurements)
-    heard = [_lower(finding, *excused) if excused else finding for finding in found]
-    explained = [replace(finding, explains=_consequences(finding, heard)) for finding in heard]
+    heard = [_advised(_lower(finding, *excused) if excused else finding, measurements) for finding in found]
+    causes = _causes(measurements)
+    explained = [replace(finding, explains=_consequences(finding, heard, causes)) for finding in heard]
     return tuple(_root_first(explained))
 
 
@@ -67,7 +69,7 @@ def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> tuple[
     layer that is linear, or by gradients of one sign; what is wrong with it may still cost time.
     """
     overfit = measurements.get("overfit")
-    if overfit is None or overfit.own.outcome not in ("memorized", "at the floor"):
+    if overfit is None or overfit.own.outcome not in LEARNED:
         return None
     lowered = {
         "learning-rate-too-low": Severity.WARNING,
@@ -81,6 +83,23 @@ def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> tuple[
     return lowered, f" It memorizes {overfit.examples} examples at this learning rate all the same."
 
 
+def _advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
+    """The finding that no learning rate works, told apart from a wrong gradient where 20 examples were memorized."""
+    overfit = measurements.get("overfit")
+    if finding.rule != "no-usable-learning-rate" or overfit is None:
+        return finding
+    if overfit.own.outcome in LEARNED:
+        advice = (
+            f"{overfit.examples} examples are memorized, so network and gradient work: see whether inputs and targets "
+            "belong together (shuffled apart?), and whether batches come in an order."
+        )
+        return replace(finding, suggestion=advice)
+    if overfit.cures:
+        note = f" Yet {overfit.cures[0].learning_rate:.3g} memorizes {overfit.examples} examples, in more steps."
+        return replace(finding, severity=Severity.WARNING, message=finding.message + note)
+    return finding
+
+
 def _lower(finding: Finding, lowered: Mapping[str, Severity], note: str) -> Finding:
     severity = lowered.get(finding.rule, finding.severity)
     if severity.rank <= finding.severity.rank:
@@ -88,8 +107,24 @@ def _lower(finding: Finding, lowered: Mapping[str, Severity], note: str) -> Find
     return replace(finding, severity=severity, message=finding.message + note)
 
 
-def _consequences(cause: Finding, findings: list[Finding]) -> tuple[str, ...]:
-    candidates = EXPLAINS.get(cause.rule, ())
+def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """`EXPLAINS`, as far as the measurements bear it out."""
+    causes = dict(EXPLAINS)
+    overfit, loss = measurements.get("overfit"), measurements.get("check-loss")
+    if overfit is not None and overfit.own.outcome not in LEARNED and not overfit.cures:
+        # no learning rate makes it memorize, so the learning rate is not what keeps it from memorizing
+        for rule in ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate"):
+            causes[rule] = tuple(c for c in causes[rule] if c not in ("cannot-overfit", "overfit-diverges"))
+        causes["cannot-overfit"] += ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate")
+    if loss is not None and not loss.inputs_vary:  # before any layer can be at fault
+        causes["inputs-ignored"] += ("dead-relu", "constant-activation", "saturated-activation")
+        for rule in ("dead-relu", "constant-activation", "saturated-activation"):
+            causes[rule] = tuple(c for c in causes[rule] if c != "inputs-ignored")
+    return causes
+
+
+def _consequences(cause: Finding, findings: list[Finding], causes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    candidates = causes.get(cause.rule, ())
     return tuple(
         dict.fromkeys(
             f.rule

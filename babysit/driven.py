@@ -88,7 +88,9 @@ class Driven:
 
     def _power(self, power: type[Any], what: str) -> Any:
         if not self.supports(power):
-            raise Skip(f"the trainer can't {what} (it lacks {power.__name__})")
+            asked = (name for name in vars(power) if not name.startswith("_"))
+            missing = next(name for name in asked if not hasattr(self._trainer, name))
+            raise Skip(f"the trainer can't {what}: it has no method `{missing}`")
         return self._trainer
 
     @property

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from rich.console import Console
 
-from babysit.check import find_rules
+from babysit.check import find_checks, find_rules
 from babysit.errors import UsageError
 from babysit.render import terminal
 
@@ -33,6 +33,8 @@ def show_rule(id: str, format: str) -> None:
         UsageError: There is no such rule; the message names the nearest one.
     """
     _only_text_or_json(format)
+    if id in find_checks():
+        raise UsageError(f"{id} is a check; its rules are {', '.join(find_checks()[id].rules)}")
     if id not in find_rules():
         near = get_close_matches(id, find_rules(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; `babysit rules` lists them"

@@ -15,6 +15,7 @@ from babysit.errors import Skip
 from babysit.task import Task
 from babysit.trainer import Array, Batch, Record
 
+SAME = 1e-3  # relative; between a program's mean over batches and the mean over all of their examples
 SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
 
 
@@ -65,15 +66,19 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
     spread = score_spread(task, logits, truth)
     uninformed = _uninformed_loss(task, logits, truth)
     excess = task.spread_excess(spread) * (chance["mean y^2"] if task.metric == "R²" else 1.0)
+    excess = max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess
+    luck = abs(task.reference_loss(logits, truth) - uninformed)
+    fitting = (m for m in task.multiples(truth) if math.isclose(loss, m * reference, rel_tol=SAME))
+    multiple = next(fitting, 1.0)
     return Look(
         task=task,
-        chance=chance,
+        chance={f"{multiple:.3g} x {name}" if multiple != 1 else name: multiple * c for name, c in chance.items()},
         spread=spread,
-        excess=max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess,
-        luck=abs(task.reference_loss(logits, truth) - uninformed),
+        excess=multiple * excess,
+        luck=multiple * luck,
         score=task.score(joined, truth),
         best_constant_score=task.best_constant_score(truth),
-        reference_loss=reference,
+        reference_loss=multiple * reference,
         probability_loss=probability,
         distributions=are_distributions(joined),
     )

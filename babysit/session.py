@@ -230,7 +230,10 @@ def judge(path: Path, options: Options) -> ExitCode:
         raise UsageError(f"{path} is not a JSON report: it is not UTF-8 text") from None
     checks = find_checks()
     config = configured(replace(options, set=()))
-    saved = json.read(text)
+    try:
+        saved = json.read(text)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     ran = {result.check: checks[result.check].settings(**result.settings) for result in saved.results}
     settings = {**config.settings, **ran}
     config = configuration.override(replace(config, settings=settings), options.set, checks, saved=True)
@@ -252,14 +255,28 @@ def publish(report: Report, config: Config) -> ExitCode:
         for path, name in wanted.items()
         if (error := _write(path, known[name](report, config.fail_on)))
     ]
-    if config.format == "text" and (config.output is None or failed):
-        terminal.render(report, Console(), fail_on=config.fail_on, quiet=config.quiet)
-    elif config.output is None or failed:
-        sys.stdout.write(known[config.format](report, config.fail_on))
+    if config.output is None or failed:
+        failed += _printed(report, config)
     if failed and not report.interrupted:
         raise UsageError("; ".join(failed))
     sys.stderr.writelines(f"babysit: {reason}\n" for reason in failed)
     return exit_code(report, config.fail_on)
+
+
+def _printed(report: Report, config: Config) -> list[str]:
+    """Print the report; why standard output can't be written, if so. A reader that has seen enough is no failure."""
+    try:
+        if config.format == "text":
+            terminal.render(report, Console(), fail_on=config.fail_on, quiet=config.quiet)
+        else:
+            sys.stdout.write(formats()[config.format](report, config.fail_on))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush finds a reader
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return [f"standard output can't be written: {error.strerror}"]
+    return []
 
 
 def _write(path: Path, text: str) -> OSError | None:

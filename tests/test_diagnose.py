@@ -13,8 +13,9 @@ def finding(rule, severity=Severity.ERROR):
     return Finding(rule, severity, f"{rule} was seen.")
 
 
-def overfit(outcome):
-    return {"overfit": SimpleNamespace(own=SimpleNamespace(outcome=outcome), examples=20)}
+def overfit(outcome, *cures):
+    attempts = [SimpleNamespace(learning_rate=rate) for rate in cures]
+    return {"overfit": SimpleNamespace(own=SimpleNamespace(outcome=outcome), cures=attempts, examples=20)}
 
 
 def rules(found):
@@ -113,3 +114,32 @@ def test_causes_are_not_circular():
 
     for rule in EXPLAINS:
         causes(rule)
+
+
+def test_a_rate_is_no_cause_where_no_rate_memorizes():
+    both = [finding("learning-rate-too-high"), finding("cannot-overfit")]
+    assert rules(diagnose(overfit("stalled", 0.01), both)) == ["learning-rate-too-high", "cannot-overfit"]
+    found = diagnose(overfit("stalled"), both)
+    assert rules(found) == ["cannot-overfit", "learning-rate-too-high"]
+    assert found[0].explains == ("learning-rate-too-high",)
+
+
+def test_inputs_that_are_all_alike_come_before_the_layers():
+    both = [finding("dead-relu"), finding("inputs-ignored")]
+    assert rules(diagnose({"check-loss": SimpleNamespace(inputs_vary=True)}, both)) == ["dead-relu", "inputs-ignored"]
+    alike = diagnose({"check-loss": SimpleNamespace(inputs_vary=False)}, both)
+    assert rules(alike) == ["inputs-ignored", "dead-relu"]
+
+
+def test_no_learning_rate_is_told_apart_from_a_wrong_gradient():
+    (memorized,) = diagnose(overfit("memorized"), [finding("no-usable-learning-rate")])
+    assert memorized.severity is Severity.ERROR
+    assert memorized.suggestion == (
+        "20 examples are memorized, so network and gradient work: see whether inputs and targets belong together "
+        "(shuffled apart?), and whether batches come in an order."
+    )
+    (cured,) = diagnose(overfit("stalled", 0.5), [finding("no-usable-learning-rate")])
+    assert cured.severity is Severity.WARNING
+    assert cured.message.endswith(" Yet 0.5 memorizes 20 examples, in more steps.")
+    (neither,) = diagnose(overfit("stalled"), [finding("no-usable-learning-rate")])
+    assert neither == finding("no-usable-learning-rate")

@@ -270,9 +270,9 @@ def test_real_seconds_pass():
         (
             SupportsTrace,
             "trace(batch, visit)",
-            "the trainer can't show what flows through its layers (it lacks SupportsTrace)",
+            "the trainer can't show what flows through its layers: it has no method `trace`",
         ),
-        (SupportsParameters, "parameters()", "the trainer can't name its parameters (it lacks SupportsParameters)"),
+        (SupportsParameters, "parameters()", "the trainer can't name its parameters: it has no method `parameters`"),
     ],
 )
 def test_a_missing_power_skips(power, call, text):

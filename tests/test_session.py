@@ -177,21 +177,21 @@ def test_judge_with_other_thresholds_and_options(babysit, saved):
     lenient = babysit("judge", "saved.json", *set, "--format", "json")
     assert "confident-at-init" not in {finding["rule"] for finding in json.loads(lenient.out)["findings"]}
     reasons = [f"--ignore={rule}=known" for rule in broken]
-    assert babysit("judge", "saved.json", *reasons, "-q").out.startswith("✓ PASSED  nothing found in 2 checks")
+    assert babysit("judge", "saved.json", *reasons, "-q").out.startswith("✓ PASSED  1 ignored in 2 checks")
     assert babysit("judge", "saved.json", "--select", "check-target", "-q").code == 0
     assert babysit("judge", "saved.json", "--select", "overfit", "-q").code == 5
 
 
 REPORTS = {
-    b'{"schema_version": 2}': "the report has schema_version 2; this babysit reads 1",
-    b"{": "the report is not JSON: line 1, column 2: Expecting property name enclosed in double quotes",
-    b"[]": "the JSON is no report of babysit: it has no schema_version",
+    b'{"schema_version": 2}': "report.json: the report has schema_version 2; this babysit reads 1",
+    b"{": "report.json: the report is not JSON: line 1, column 2: Expecting property name enclosed in double quotes",
+    b"[]": "report.json: the JSON is no report of babysit: it has no schema_version",
     b"\xff": "report.json is not a JSON report: it is not UTF-8 text",
-    b'{"schema_version": 1}': "the report can't be used: version: Field required",
+    b'{"schema_version": 1}': "report.json: the report can't be used: version: Field required",
 }
 
 
-@pytest.mark.parametrize(("content", "message"), REPORTS.items(), ids=[message[:30] for message in REPORTS.values()])
+@pytest.mark.parametrize(("content", "message"), REPORTS.items(), ids=[message[:40] for message in REPORTS.values()])
 def test_judge_refuses_what_is_no_report_of_this_version(babysit, here, content, message):
     (here / "report.json").write_bytes(content)
     done = babysit("judge", "report.json")
@@ -202,7 +202,7 @@ def test_judge_refuses_json_too_deep_to_read(babysit, here):
     (here / "report.json").write_text("[" * 100_000)
     done = babysit("judge", "report.json")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("babysit: the report ")
+    assert done.err.startswith("babysit: report.json: the report ")
 
 
 def test_options_win_over_the_file_and_the_file_over_the_defaults(here):

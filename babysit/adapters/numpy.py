@@ -75,6 +75,7 @@ class NumpyTrainer:
         # from NumPy's global generator, so that who seeds it governs the order of the batches
         self._order = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002
         self.task = self._task(task) if isinstance(task, str) else task
+        self._check_labels()
         self._evaluation = Evaluation(self._program, self.task)
 
     def _task(self, name: str) -> Task:
@@ -87,6 +88,19 @@ class NumpyTrainer:
             raise TargetError(str(error)) from error
         except IndexError as error:
             raise TargetError(f"`loss(X)` returned scores of shape {np.shape(scores)}, not (N, classes)") from error
+
+    def _check_labels(self) -> None:
+        """Labels beyond the classes end in an IndexError at every step, so they are named before the first.
+
+        Raises:
+            TargetError: There is such a label.
+        """
+        classes = getattr(self.task, "classes", 0)
+        for name, (_, y) in self._splits.items():
+            if classes and y.dtype.kind in "iu" and y.max() >= classes:
+                raise TargetError(
+                    f"{name}: labels go from {y.min()} to {y.max()}, but {classes} classes go from 0 to {classes - 1}"
+                )
 
     def batches(self, split: str = "train") -> Iterator[Batch]:
         """Mini-batches: of the training split in a new random order each time, of the others in their order."""

@@ -22,7 +22,7 @@ import numpy as np
 from babysit.adapters.numpy_lineage import linear
 from babysit.adapters.numpy_model import Program
 from babysit.adapters.numpy_modes import NotHeld, find_switches, holding
-from babysit.adapters.numpy_state import generator_states, move_generators, untouched
+from babysit.adapters.numpy_state import capture, generator_states, move_generators, untouched
 from babysit.adapters.numpy_trace import Array, Node, Traced, record
 from babysit.arrays import differing
 from babysit.errors import Skip, TargetError
@@ -128,7 +128,8 @@ class Evaluation:
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         model = self._program.model
-        with untouched(model), holding(model, find_switches(model), training):
+        # in test mode a program has no business to draw random numbers: where it does, the next evaluation shows it
+        with untouched(model, generators=training), holding(model, find_switches(model), training):
             yield
 
     def _loss(self, X: Array, y: Array, scale: float, dropout: bool, *, training: bool) -> float:
@@ -143,7 +144,7 @@ class Evaluation:
         except NotHeld:
             if training:
                 raise
-        with untouched(self._program.model):  # the model's own test mode
+        with untouched(self._program.model, generators=False):  # the model's own test mode
             return _checked(self._program.scores(X.copy(), dropout=dropout, training=False))
 
     def _plain_training_scores(self, X: Array, y: Array, dropout: bool) -> Array | None:
@@ -193,12 +194,18 @@ class Evaluation:
         return losses[0] == losses[1] or not math.isfinite(losses[0])
 
     def _is_alike_in_both_modes(self, X: Array, y: Array, dropout: bool) -> bool:
-        """Whether `loss(X, y)` draws no random number, and is the mean or sum of what it is for halves of the batch."""
+        """Whether `loss(X, y)` draws no random number, and keeps nothing or is made of the losses of half batches.
+
+        What it keeps may be running statistics, which a test would use and a training pass does not; a loss that is the
+        mean or sum of the losses of the batch's halves has none.
+        """
         if dropout not in self._alike:
             whole = self._loss(X, y, 0.0, dropout, training=True)
             if not math.isfinite(whole) or len(X) < 2:
                 return True  # nothing to find out from it
-            self._alike[dropout] = not self._draws(X, y, dropout) and self._is_composed(X, y, dropout)
+            self._alike[dropout] = not self._draws(X, y, dropout) and (
+                self._is_composed(X, y, dropout) or not self._keeps_something(X, y, dropout)
+            )
         return self._alike[dropout]
 
     def _is_composed(self, X: Array, y: Array, dropout: bool) -> bool:
@@ -210,6 +217,13 @@ class Evaluation:
             return True  # it works for this number of examples alone, which says nothing about modes
         close = partial(math.isclose, whole, rel_tol=_COMPOSED, abs_tol=_COMPOSED)
         return close((left + right) / 2) or close(left + right)
+
+    def _keeps_something(self, X: Array, y: Array, dropout: bool) -> bool:
+        model = self._program.model
+        with untouched(model):
+            before = capture(model)
+            self._program.loss(X, y, scale=0.0, dropout=dropout)
+            return bool(differing(before, capture(model)))
 
     def _draws(self, X: Array, y: Array, dropout: bool) -> bool:
         model = self._program.model

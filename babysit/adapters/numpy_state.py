@@ -186,29 +186,40 @@ def _restore_members(current: Any, saved: dict[Any, Any], written: dict[int, tup
 
 
 @contextlib.contextmanager
-def untouched(root: Any) -> Iterator[None]:
-    """Puts the root, NumPy's global generator and Python's back at the end, whatever happened."""
-    saved, numpy_state, python_state = capture(root), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+def untouched(root: Any, *, generators: bool = True) -> Iterator[None]:
+    """Puts the root, NumPy's global generator and Python's back at the end, whatever happened.
+
+    Args:
+        root: What is put back, with all that it holds.
+        generators: Whether generators go back too; else they stay where the program left them.
+    """
+    saved, before = capture(root), _all_states(root)
     try:
         yield
     finally:
+        after = before if generators else _all_states(root)
         restore(root, saved)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
+        for generator, state in after:
+            _put_random_state(generator, state)
+
+
+def _all_states(root: Any) -> list[tuple[Any, Any]]:
+    """Every generator with where it stands."""
+    return [(generator, _random_state(generator)) for generator in _generators(root)]
 
 
 def _generators(root: Any) -> list[Any]:
-    return [np.random.mtrand._rand, *(value for *_, value in walk(root) if isinstance(value, _RANDOM))]
+    held = (value for *_, value in walk(root) if isinstance(value, _RANDOM))
+    return [random._inst, np.random.mtrand._rand, *held]  # the two global ones first
 
 
 def generator_states(root: Any) -> list[Any]:
     """Where NumPy's global generator, Python's, and those that the root holds stand."""
-    return [random.getstate(), *(_random_state(generator) for generator in _generators(root))]
+    return [_random_state(generator) for generator in _generators(root)]
 
 
 def move_generators(root: Any) -> None:
     """Draws from each, so that what comes next differs."""
-    random.random()
     for generator in _generators(root):
         if isinstance(generator, np.random.BitGenerator):
             generator.random_raw()

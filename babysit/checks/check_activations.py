@@ -212,7 +212,8 @@ def killed_by_learning_rate(measured: Measurement, settings: Settings) -> Iterat
 
     What to try: a lower learning rate (`babysit lr-scan` names one), scaled inputs, or a leaky ReLU.
 
-    When it is wrong: where the examples traced leave out the data that a unit is for; raise `examples`.
+    When it is wrong: where the examples traced leave out the data that a unit is for; raise `examples`. Where the
+    network memorizes 20 examples at this learning rate all the same, it can spare them, and this is a warning.
 
     References: CS231n, lecture 6 and course notes "neural networks 1", ReLU.
     """

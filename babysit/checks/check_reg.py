@@ -54,11 +54,13 @@ class Measurement:
         scales: Multiples of the program's own strength, ascending from 0.
         data_losses: Data loss in evaluation mode at each scale.
         penalties: Penalty at each scale.
+        training_loss: Data loss in training mode at scale 1.
         dropout_change: Relative change of the training-mode data loss from scale 0 to 1.
         pull: Move towards zero that regularization adds to one step, over the length of the step without it; NaN
             where parameters can't be named.
         step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
         own_change: Relative change of a step from scale 0 to 1; NaN where parameters can't be named.
+        direction: Cosine between what the largest scale adds to a step and the way to zero; NaN where unknown.
     """
 
     examples: int
@@ -66,15 +68,17 @@ class Measurement:
     scales: tuple[float, ...]
     data_losses: tuple[float, ...]
     penalties: tuple[float, ...]
+    training_loss: float
     dropout_change: float
     pull: float
     step_change: float
     own_change: float
+    direction: float
 
     @property
     def share(self) -> float:
-        """The penalty's share of the first loss, at the program's own strength."""
-        penalty, loss = self.penalties[1], self.data_losses[1]
+        """The penalty's share of the first training loss, at the program's own strength."""
+        penalty, loss = self.penalties[1], self.training_loss
         return penalty / (abs(loss) + penalty) if penalty > 0 else 0.0
 
     @property
@@ -89,7 +93,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
     strengths = bench.trainer.strengths()
     if strengths is not None and not any(strengths.values()):
-        raise Skip("the program has nothing to scale: no penalty, no weight decay, no dropout")
+        raise Skip("the program has nothing to scale: it states no penalty, no weight decay, no dropout")
     if not _weighs(bench):
         raise Skip("all parameters are zero at the start, so no penalty or decay can show")
     batch = bench.subset(settings.examples)
@@ -111,10 +115,12 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         scales=scales,
         data_losses=tuple(o.loss for o in outputs),
         penalties=tuple(o.penalty for o in outputs),
+        training_loss=noisy[1],
         dropout_change=abs(noisy[1] - noisy[0]) / max(abs(noisy[0]), 1e-30),
         pull=steps.pull,
         step_change=steps.step_change,
         own_change=steps.own_change,
+        direction=steps.direction,
     )
     if strengths is None and not _has_effect(measured, settings):
         raise Skip("no penalty, weight decay or dropout shows at any scale, so there is nothing to check")
@@ -135,6 +141,7 @@ class _Steps:
     pull: float = math.nan
     step_change: float = math.nan
     own_change: float = math.nan
+    direction: float = math.nan
 
 
 def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
@@ -153,7 +160,13 @@ def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
     noise = _length({name: own[name] - off[name] for name in before})
-    return _Steps(_ratio(towards_zero, length), _ratio(change, _length(own)), _ratio(noise, _length(off)))
+    shrinking = -sum(arrays.dot(top[name] - own[name], before[name]) for name in before)
+    return _Steps(
+        pull=_ratio(towards_zero, length),
+        step_change=_ratio(change, _length(own)),
+        own_change=_ratio(noise, _length(off)),
+        direction=_ratio(shrinking, change * _length(before)),
+    )
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -290,10 +303,10 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
 
 @rule
 def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Finding]:
-    """The penalty is in the loss but not in the update.
+    """The penalty is in the loss, but the update does not lower it.
 
     What it finds: the penalty rises with its strength, yet a step under a thousandfold strength moves the parameters
-    exactly as before.
+    exactly as before, or away from zero.
 
     Why it matters: the loss that is printed is not the loss that is minimized: the weights are never regularized,
     and the penalty only adds a number to the log.
@@ -305,11 +318,20 @@ def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Fin
 
     References: CS231n, assignment 1, linear classifiers: the gradient has a term of the regularization.
     """
-    if measured.rise > settings.resolution * abs(measured.data_losses[0]) and measured.step_change == 0:
+    if not measured.rise > settings.resolution * abs(measured.data_losses[0]):
+        return
+    rises = f"the penalty rises by {measured.rise:.4g} with its strength at {measured.scales[-1]:g}, but a step"
+    if measured.step_change == 0:
         yield decay_not_applied.error(
-            f"the penalty rises by {measured.rise:.4g} with its strength at {measured.scales[-1]:g}, but a step "
-            "moves the parameters exactly as before.",
+            f"{rises} moves the parameters exactly as before.",
             suggestion="Add the penalty's gradient to the update: 2 * strength * W for strength * sum(W^2).",
             rise=measured.rise,
             step_change=measured.step_change,
+        )
+    elif measured.direction < -settings.pull:
+        yield decay_not_applied.error(
+            f"{rises} then pushes the weights away from zero (cosine {measured.direction:.2f} to the way there).",
+            suggestion="Turn the sign of the penalty's gradient: it is added to the gradient of the loss.",
+            rise=measured.rise,
+            direction=measured.direction,
         )

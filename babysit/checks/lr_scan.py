@@ -191,7 +191,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     else:
         yield Fact("usable range", "none")
     limit = diverges_from(measured, settings)
-    yield Fact("the loss rises from", f"{limit:.2g}" if math.isfinite(limit) else "nowhere in the range")
+    yield Fact("the loss rises at and above", f"{limit:.2g}" if math.isfinite(limit) else "no rate tried")
     fell = f"{measured.first_loss:.4g} to {own.loss:.4g}" if math.isfinite(own.loss) else "the loss explodes"
     yield Fact(f"your learning rate, {measured.own:.3g}", f"{fell} in {own.steps} steps")
     marks = {"yours": measured.own}
@@ -313,7 +313,7 @@ def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterato
         own = measured.longer
         if own.fall >= settings.recovered * top.fall:
             return
-    seen = f"ends at {own.loss:.4g}, having started at {measured.first_loss:.4g}"
+    seen = f"goes from {measured.first_loss:.4g} to {own.loss:.4g}"
     yield learning_rate_too_high.error(
         f"at {own.learning_rate:.3g} the loss {seen if math.isfinite(own.loss) else 'explodes'} in {own.steps} steps; "
         f"at {top.learning_rate:.2g} it reaches {top.loss:.4g}.",

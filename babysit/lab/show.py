@@ -3,22 +3,24 @@
 from difflib import get_close_matches
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 
 from babysit import session
 from babysit.errors import UsageError
 from babysit.lab import demo as healthy
 from babysit.lab.faults import FAULTS
 from babysit.lab.initializers import INITIALIZERS
+from babysit.render.characters import Pen
 from babysit.report import ExitCode
 
 
 def list_faults() -> ExitCode:
-    """Print each fault with the rule that finds it."""
-    table = Table("fault", "what is broken", "found as", box=None)
+    """Print each fault with the rule that finds it, and what is broken below."""
+    console = Console()
+    pen = Pen(console.options.ascii_only)
     for fault in FAULTS.values():
-        table.add_row(fault.name, fault.explanation, fault.rule)
-    Console().print(table)
+        console.print(pen.line((fault.name, "bold"), f"  found as {fault.rule}"), soft_wrap=True)
+        console.print(Padding(pen.write(fault.explanation), (0, 0, 0, 2)))
     return ExitCode.OK
 
 

@@ -117,6 +117,7 @@ def _verdict(pen: Pen, report: Report, fail_on: Severity) -> Text:
     others += [f"{result.check} crashed" for result in report.results if result.status == Status.CRASHED]
     severities = [finding.severity for finding in _open(report)]
     counts = [_number_of(n, severity) for severity in Severity if (n := severities.count(severity))]
+    counts += [f"{n} ignored" for n in [len(report.ignored)] if n]
     counts += [f"{n} expected" for n in [len(report.findings) - len(severities)] if n]
     counts += [f"{_number_of(n, 'expected fault')} gone" for n in [len(report.unmet)] if n]
     found = f"{', '.join(counts) or 'nothing found'} in {_number_of(ran, 'check')}" if ran else "no check was measured"

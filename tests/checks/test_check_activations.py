@@ -126,7 +126,7 @@ def test_nan_activations_do_not_pass():
         ),
         (
             lambda seed: TinyTrainer(),
-            "the trainer can't show what flows through its layers (it lacks SupportsTrace)",
+            "the trainer can't show what flows through its layers: it has no method `trace`",
         ),
     ],
 )

@@ -20,10 +20,12 @@ HEALTHY = Measurement(
     scales=(0.0, 1.0, 10.0, 100.0, 1000.0),
     data_losses=(2.0, 2.0, 2.0, 2.0, 2.0),
     penalties=(0.0, 0.01, 0.1, 1.0, 10.0),
+    training_loss=2.0,
     dropout_change=0.0,
     pull=0.01,
     step_change=0.5,
     own_change=0.0,
+    direction=1.0,
 )
 NO_EFFECT = {("regularization-without-effect", "error")}
 LOWERS = {("regularization-lowers-loss", "error")}
@@ -52,7 +54,7 @@ TRAINERS = [
     (faults.label_smoothing, set()),
     (faults.rounded, set()),
 ]
-NOTHING_TO_SCALE = "the program has nothing to scale: no penalty, no weight decay, no dropout"
+NOTHING_TO_SCALE = "the program has nothing to scale: it states no penalty, no weight decay, no dropout"
 SKIPPED = [
     (faults.no_regularization, NOTHING_TO_SCALE),
     (faults.negative_loss, NOTHING_TO_SCALE),
@@ -191,7 +193,7 @@ def test_share_and_rise():
 
 
 def test_any_number_can_be_judged():
-    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 20
+    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 22
 
 
 @pytest.mark.parametrize(

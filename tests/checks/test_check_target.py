@@ -192,8 +192,8 @@ def one_message(made):
     [
         (
             faults.broadcast,
-            "Scores (50, 1) and targets (50,) broadcast: the loss is the same when the targets are put in another "
-            "order.",
+            "Scores (50, 1) and targets (50,) seem to broadcast: the loss is the same when the targets are put in "
+            "another order.",
         ),
         (faults.scores_not_finite, "Some scores are not finite, though the loss is."),
         (faults.penalty_not_finite, "The penalty is nan."),

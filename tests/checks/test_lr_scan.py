@@ -284,7 +284,7 @@ def test_any_number_can_be_judged():
         ),
         (
             with_own(trial(1.0, -0.5), *HEALTHY.trials[:3], longer=replace(trial(1.0, -0.25), steps=100)),
-            "at 1 the loss ends at 2.25, having started at 2 in 100 steps; at 0.1 it reaches 1.",
+            "at 1 the loss goes from 2 to 2.25 in 100 steps; at 0.1 it reaches 1.",
         ),
         (
             with_own(trial(0.1, 1.0), trial(1.0, 1.1)),

@@ -171,7 +171,7 @@ def test_expected_ignored_and_gone(reports, stripped):
         unmet={"never-learns": "known bug"},
     )
     written = stripped(lambda console: terminal.render(report, console), 120)
-    first = "✗ FAILED  1 expected, 1 expected fault gone in 2 checks (1 skipped) - train.py:trainer, seed 0"
+    first = "✗ FAILED  1 ignored, 1 expected, 1 expected fault gone in 2 checks (1 skipped) - train.py:trainer, seed 0"
     assert written.startswith(f"{first}\n\n✓ first-loss")
     notes = """
 gone      never-learns  expected, but no longer there: known bug
