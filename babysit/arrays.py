@@ -87,6 +87,19 @@ def duplicate(tree: Tree) -> Tree:
     return tree_map(fresh, tree)
 
 
+def independent(state: Tree) -> Tree:
+    """The state with arrays of its own, and all else as it is; whoever overwrites the one leaves the other alone."""
+    if isinstance(state, dict):
+        fresh = copy.copy(state)  # a trainer's own kind of dict stays one
+        for key, child in state.items():
+            fresh[key] = independent(child)
+        return fresh
+    if isinstance(state, tuple | list):
+        children = [independent(child) for child in state]
+        return type(state)(*children) if hasattr(state, "_fields") else type(state)(children)
+    return duplicate(state) if is_array_api_obj(state) else state
+
+
 def size_in_bytes(tree: Tree) -> int:
     """Bytes held by the arrays of the tree; 8 an element where the library doesn't say."""
     return sum(

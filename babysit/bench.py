@@ -33,7 +33,7 @@ class Bench:
         self.task = self.trainer.task
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
         self._generators = seeds.capture()
-        self._origin: State = self.trainer.save()
+        self._origin: State = arrays.independent(self.trainer.save())
         self._learning_rate = self.trainer.learning_rate
         self._scale = self.trainer.regularization_scale
         self._pools: dict[str, list[Batch]] = {}
@@ -45,7 +45,7 @@ class Bench:
             RestoreError: The trainer could not take its own state back.
         """
         try:
-            self.trainer.load(self._origin)
+            self.trainer.load(arrays.independent(self._origin))
             self.trainer.learning_rate = self._learning_rate
             self.trainer.regularization_scale = self._scale
         except TargetError as error:
@@ -119,10 +119,12 @@ class Bench:
         Whole ones, so that batch normalization sees the sizes that training sees.
         """
         chosen: list[Batch] = []
+        total = 0
         for batch in self.pool():
-            if chosen and sum(map(arrays.count, chosen)) >= examples:
-                break
             chosen.append(batch)
+            total += arrays.count(batch)
+            if total >= examples:
+                break
         return chosen
 
     def subset(self, examples: int) -> Batch:
@@ -132,11 +134,15 @@ class Bench:
         """
         pool = self.pool()
         shapes = _shapes(pool[0])
-        everything = arrays.concatenate([batch for batch in pool if _shapes(batch) == shapes])
-        total = arrays.count(everything)
-        wanted = min(examples, total)
-        chosen: Batch = arrays.take(everything, [i * total // wanted for i in range(wanted)])
-        return chosen
+        alike = [batch for batch in pool if _shapes(batch) == shapes]
+        places = [(b, i) for b, batch in enumerate(alike) for i in range(arrays.count(batch))]
+        wanted = min(examples, len(places))
+        chosen: dict[int, list[int]] = {}
+        for k in range(wanted):
+            place, example = places[k * len(places) // wanted]
+            chosen.setdefault(place, []).append(example)
+        joined: Batch = arrays.concatenate([arrays.take(alike[b], indices) for b, indices in chosen.items()])
+        return joined
 
 
 def _shapes(batch: Batch) -> list[tuple[str, tuple[int, ...]]]:

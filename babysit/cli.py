@@ -27,7 +27,9 @@ app = typer.Typer(
 Target = Annotated[
     str | None, typer.Argument(help="path/to/file.py:factory or package.module:factory", show_default=False)
 ]
-ConfigFile = Annotated[Path | None, typer.Option(help="babysit.yaml to use; else the nearest one upward")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="babysit.yaml to use; else the nearest one upward (the demo uses none)")
+]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="seed of the target and the run (default: 0)")]
 Format = Annotated[str | None, typer.Option(help="text, json or junit (default: text)")]
 OutputFile = Annotated[Path | None, typer.Option(help="write there instead of to standard output")]

@@ -10,9 +10,7 @@ from typing import Any
 from babysit.attempts import LEARNED
 from babysit.report import Finding, Severity
 
-# What each fault brings about, nearest to the root first. A rule explains only findings that are there, and none that
-# is more severe than itself. The order is the one in which causes act: the program can't be driven, the data or the
-# task is wrong, the loss is another than thought, the signal dies, the step is too long or too short.
+# What each fault brings about. A rule explains only findings that are there, and none that is more severe than itself.
 _STUCK = ("constant-predictions", "cannot-overfit", "overfit-too-slow", "no-usable-learning-rate", "range-edge")
 _THROWN = ("learning-rate-too-high", "killed-by-learning-rate", "overfit-diverges")
 _RATES = ("learning-rate-too-low", "learning-rate-too-high", "range-edge")

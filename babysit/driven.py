@@ -70,9 +70,7 @@ class Driven:
         began = time.perf_counter()
         try:
             yield
-        except (Skip, TargetError):
-            raise
-        except KeyboardInterrupt:
+        except (Skip, TargetError, KeyboardInterrupt):
             raise
         except SystemExit as error:
             code = "" if error.code is None else repr(error.code)

@@ -5,9 +5,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.checks.check_loss import Settings
+    from babysit.checks.check_loss import Measurement, Settings
     from babysit.driven import Driven
     from babysit.trainer import Batch
+
+
+SAME = 1e-3  # relative; between a program's mean over batches and the mean over all of their examples
+
+
+def judged_loss(measured: "Measurement") -> float:
+    """The training-mode loss; that of evaluation mode where that is the pass from which the scores are."""
+    of_evaluation = math.isclose(measured.reference_loss, measured.evaluation_loss, rel_tol=SAME)
+    of_training = math.isclose(measured.reference_loss, measured.training_loss, rel_tol=SAME)
+    return measured.evaluation_loss if of_evaluation and not of_training else measured.training_loss
+
+
+def noise(measured: "Measurement", settings: "Settings") -> float:
+    """What sampling explains; nothing where its error is unknown, since one example has none."""
+    return settings.sigmas * measured.standard_error if math.isfinite(measured.standard_error) else 0.0
+
+
+def agreement(measured: "Measurement", settings: "Settings", least: float) -> float:
+    """How far below the chance loss an untrained network may lie by the accident of its one random function.
+
+    As far as its scores spread, and a share of the chance loss at most; that share at once where the loss is the
+    task's standard loss of these scores, since then nothing but luck or learning can have lowered it.
+    """
+    cap = settings.luck * abs(least)
+    standard = math.isclose(judged_loss(measured), measured.reference_loss, rel_tol=SAME)
+    return cap if standard or not math.isfinite(measured.spread) else min(measured.spread, cap)
 
 
 def mean_loss(losses: list[float], sizes: list[int]) -> float:
@@ -15,8 +41,16 @@ def mean_loss(losses: list[float], sizes: list[int]) -> float:
     return sum(loss * n for loss, n in zip(losses, sizes, strict=True)) / sum(sizes)
 
 
-def standard_error(losses: list[float], sizes: list[int]) -> float:
-    """Of the mean over all examples; a batch's mean scatters with one over the root of its size."""
+def standard_error(losses: list[float], sizes: list[int], halves: tuple[float, float]) -> float:
+    """Of the mean over all examples; a batch's mean scatters with one over the root of its size.
+
+    Args:
+        losses: Mean loss of each batch.
+        sizes: Examples in each.
+        halves: Losses of the two halves of one batch, which tell where there is but one.
+    """
+    if len(losses) < 2:
+        return abs(halves[0] - halves[1]) / 2
     mean = mean_loss(losses, sizes)
     scatter = sum(n * (loss - mean) ** 2 for loss, n in zip(losses, sizes, strict=True)) / (len(losses) - 1)
     return math.sqrt(scatter / sum(sizes))

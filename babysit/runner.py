@@ -101,25 +101,29 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
     """Every check's result, so far as it got, and whether Ctrl-C ended it."""
     results: list[Result] = []
     gone: dict[str, str] = {}  # reasons to block, by rule
-    for check in plan.checks:
-        settings = plan.settings[check.name]
-        bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
-        blocked = [reason for rule, reason in gone.items() if rule in (*check.blocked_by, "")]
-        if blocked:
-            results.append(Result(check.name, Status.BLOCKED, blocked[0], settings=asdict(settings)))
-            continue
-        progress(check.name, 0, 1)
-        try:
-            result, lost = _result(bench, check, settings)
-        except KeyboardInterrupt:
-            return results, True
-        results.append(result)
-        if lost:
-            gone[""] = f"the trainer could not be put back after {check.name}"
-        if result.measurement is not None:
-            gone |= {rule: f"{rule} was found by {check.name}" for rule in _errors(check, result, settings, plan)}
-        progress(check.name, 1, 1)
+    try:
+        for check in plan.checks:
+            bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
+            results.append(_next(bench, check, plan, gone))
+    except KeyboardInterrupt:
+        return results, True
     return results, False
+
+
+def _next(bench: "Bench", check: Check, plan: Plan, gone: dict[str, str]) -> Result:
+    """The check's result; what it takes away from those behind it is added to `gone`."""
+    settings = plan.settings[check.name]
+    blocked = [reason for rule, reason in gone.items() if rule in (*check.blocked_by, "")]
+    if blocked:
+        return Result(check.name, Status.BLOCKED, blocked[0], settings=asdict(settings))
+    bench.advance(0, 1)
+    result, lost = _result(bench, check, settings)
+    bench.advance(1, 1)
+    if lost:
+        gone[""] = f"the trainer could not be put back after {check.name}"
+    if result.measurement is not None:
+        gone |= {rule: f"{rule} was found by {check.name}" for rule in _errors(check, result, settings, plan)}
+    return result
 
 
 def _errors(check: Check, result: Result, settings: Any, plan: Plan) -> set[str]:

@@ -12,10 +12,10 @@ from babysit import arrays
 from babysit.bench import Bench
 from babysit.driven import Driven
 from babysit.errors import Skip
+from babysit.first_loss import SAME
 from babysit.task import Task
 from babysit.trainer import Array, Batch, Record
 
-SAME = 1e-3  # relative; between a program's mean over batches and the mean over all of their examples
 SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
 
 

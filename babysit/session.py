@@ -247,7 +247,7 @@ def publish(report: Report, config: Config) -> ExitCode:
         UsageError: A file can't be written; the report is printed all the same.
     """
     known = formats()
-    wanted = {**{path: name for name, path in config.report.items()}}
+    wanted = {path: name for name, path in config.report.items()}
     if config.output is not None:
         wanted[config.output] = config.format
     failed = [

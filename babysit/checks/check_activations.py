@@ -44,10 +44,12 @@ class Settings:
         above=0.0, most=1.0,
     )  # fmt: skip
     some_saturated: float = setting(
-        0.25, "share of a layer's outputs, saturated, that earns a warning at initialization: 5 times that of tanh on "
-        "unit Gaussian input, 2 x (1 - Phi(2.18)) = 3 %, with a spread of 2 instead of 1",
-        above=0.0, most=1.0,
-    )  # fmt: skip
+        0.25,
+        "share of a layer's outputs, saturated, that earns a warning at initialization: what tanh has on Gaussian "
+        "input of spread 2, 2 x (1 - Phi(2.18 / 2)) = 28 %; it has 3 % at spread 1",
+        above=0.0,
+        most=1.0,
+    )
     many_saturated: float = setting(
         0.5, "share of a layer's outputs, saturated, that is an error: most examples pass no gradient",
         above=0.0, most=1.0,
@@ -182,7 +184,8 @@ def dead_relu(measured: Measurement, settings: Settings) -> Iterator[Finding]:
 
     References: CS231n, lecture 6, ReLU; course notes "neural networks 1".
     """
-    shares = _still(measured, lambda layer: layer.dead)
+    layers = zip(measured.at_start, measured.after, measured.killed, strict=True)
+    shares = [(start, max(0, min(start.dead, after.dead - killed)) / start.units) for start, after, killed in layers]
     worst = _worst(pair for pair in shares if _more_dead(pair, settings))
     if worst is None:
         return
@@ -191,7 +194,7 @@ def dead_relu(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     yield find(
         f"{layer.dead} of {layer.units} units of {layer.name} are zero for each of {layer.examples} examples at "
         f"initialization, and {share:.0%} still are after {measured.steps} steps."
-        f"{_others(shares, settings.some_dead, layer)}",
+        f"{_others((pair for pair in shares if _more_dead(pair, settings)), 0.0, layer)}",
         where=layer.name,
         suggestion="Start from zero biases, He's initialization and inputs of zero mean.",
         dead=layer.dead,
@@ -227,7 +230,7 @@ def killed_by_learning_rate(measured: Measurement, settings: Settings) -> Iterat
     yield find(
         f"{round(share * layer.units)} of {layer.units} units of {layer.name}, alive at initialization, are dead "
         f"after {measured.steps} steps at learning rate {measured.learning_rate:.3g}."
-        f"{_others(relus, settings.some_dead, layer)}",
+        f"{_others((pair for pair in relus if _more_dead(pair, settings)), 0.0, layer)}",
         where=layer.name,
         suggestion="Lower the learning rate; `babysit lr-scan` names one.",
         killed=round(share * layer.units),
@@ -302,13 +305,13 @@ def constant_activation(measured: Measurement, settings: Settings) -> Iterator[F
     """
     pairs = zip(measured.at_start, measured.after, strict=True)
     shares = [(start, min(_constant_share(start), _constant_share(after))) for start, after in pairs]
-    worst = _worst(shares)
-    if worst is not None and worst[1] >= settings.constant:
-        layer, share = worst
+    first = next(((layer, share) for layer, share in shares if share >= settings.constant), None)
+    if first is not None:
+        layer, share = first
         yield constant_activation.error(
-            f"{share:.0%} of the {layer.units} units of {layer.name} give the same output for each of {layer.examples} "
-            f"examples.{_others(shares, settings.constant, layer)}",
-            where=next(summary.name for summary, each in shares if each >= settings.constant),
+            f"{share:.0%} of the {layer.units - layer.dead} living units of {layer.name} give the same "
+            f"output for each of {layer.examples} examples.{_others(shares, settings.constant, layer)}",
+            where=layer.name,
             suggestion="Look at the inputs first, then initialize the layers for their nonlinearity.",
             share=share,
             units=layer.units,

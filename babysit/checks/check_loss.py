@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from babysit import first_loss
 from babysit.check import rule, setting
-from babysit.first_loss import ends_in_sigmoid, halves_of, ignored, mean_loss, standard_error, without_pairs
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
@@ -133,18 +133,19 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     with bench.borrowed(scale=0.0) as trainer:
         outputs = [trainer.evaluate(batch, training=True) for batch in batches]
         evaluated = [trainer.evaluate(batch).loss for batch in batches]
-        whole, halves = halves_of(trainer, batches[0])
+        whole, halves = first_loss.halves_of(trainer, batches[0])
     losses = [o.loss for o in outputs]
-    seen = scores.look(bench.task, [o.scores for o in outputs], [y for _, y in batches], mean_loss(losses, sizes))
-    paired, permuted, zeroed, steps = without_pairs(bench, settings)
-    error = standard_error(losses, sizes) if len(losses) > 1 else abs(halves[0] - halves[1]) / 2
+    seen = scores.look(
+        bench.task, [o.scores for o in outputs], [y for _, y in batches], first_loss.mean_loss(losses, sizes)
+    )
+    paired, permuted, zeroed, steps = first_loss.without_pairs(bench, settings)
     return Measurement(
         task=seen.task.name,
         metric=seen.task.metric,
         examples=sum(sizes),
-        training_loss=mean_loss(losses, sizes),
-        evaluation_loss=mean_loss(evaluated, sizes),
-        standard_error=error,
+        training_loss=first_loss.mean_loss(losses, sizes),
+        evaluation_loss=first_loss.mean_loss(evaluated, sizes),
+        standard_error=first_loss.standard_error(losses, sizes, halves),
         not_finite=sum(not math.isfinite(loss) for loss in losses),
         batches=len(losses),
         finite_inputs=all(arrays.tree_finite(inputs) for inputs, _ in batches),
@@ -157,14 +158,14 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         best_constant_score=seen.best_constant_score,
         reference_loss=seen.reference_loss,
         probability_loss=seen.probability_loss,
-        probabilities=seen.distributions or ends_in_sigmoid(bench, batches[0]),
+        probabilities=seen.distributions or first_loss.ends_in_sigmoid(bench, batches[0]),
         whole_loss=whole,
         half_losses=halves,
         permuted_loss=permuted,
         zeroed_loss=zeroed,
         paired_loss=paired,
         steps=steps,
-        inputs_vary=any(arrays.varies(inputs) for inputs, _ in batches),
+        inputs_vary=arrays.varies(bench.subset(settings.examples)[0]),
         task_problem=seen.problem,
     )
 
@@ -182,11 +183,6 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
         yield Fact("spread of the scores", f"{measured.spread:.3g}, which may add {measured.excess:.3g}")
     if math.isfinite(measured.score):
         yield Fact(f"{measured.metric} before learning", f"{measured.score:.3g}")
-
-
-def _noise(measured: Measurement, settings: Settings) -> float:
-    """What sampling explains; nothing where its error is unknown, since one example has none."""
-    return settings.sigmas * measured.standard_error if math.isfinite(measured.standard_error) else 0.0
 
 
 @rule
@@ -328,9 +324,9 @@ def inputs_ignored(measured: Measurement, settings: Settings) -> Iterator[Findin
     """
     three = (measured.paired_loss, measured.permuted_loss, measured.zeroed_loss)
     alike = measured.examples > 1 and not measured.inputs_vary and math.isfinite(measured.paired_loss)
-    if alike or ignored(*three, settings.resolution):
+    if alike or first_loss.ignored(*three, settings.resolution):
         cause = "" if measured.inputs_vary else " The inputs are the same for every example."
-        zeroed = ", moved against the targets, or all zero" if ignored(*three, settings.resolution) else ""
+        zeroed = ", moved against the targets, or all zero" if first_loss.ignored(*three, settings.resolution) else ""
         yield inputs_ignored.error(
             f"after {measured.steps} steps the loss is {measured.paired_loss:.6g} with the inputs as they are"
             f"{zeroed or ' or moved against the targets'}.{cause}",
@@ -358,7 +354,7 @@ def confident_at_init(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     chance = max(measured.chance.values(), default=math.nan)
     excess = measured.training_loss - chance
-    noise = _noise(measured, settings)
+    noise = first_loss.noise(measured, settings)
     if not math.isfinite(measured.spread) or not excess > noise or measured.spread <= settings.large_spread:
         return
     find = confident_at_init.error if measured.spread > settings.huge_spread else confident_at_init.warning
@@ -390,7 +386,7 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     References: CS231n, course notes "neural networks 3", sanity checks; lecture 6, slide "double check that the
     loss is reasonable".
     """
-    loss, noise = measured.training_loss, _noise(measured, settings)
+    loss, noise = first_loss.judged_loss(measured), first_loss.noise(measured, settings)
     if not math.isfinite(loss) or not measured.chance:
         return
     least, most = min(measured.chance.values()), max(measured.chance.values())
@@ -405,7 +401,7 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
             suggestion="Compute the loss of one example by hand from its scores and its target.",
             **evidence,
         )
-    agreement = min(measured.spread, settings.luck * abs(least)) if math.isfinite(measured.spread) else 0.0
+    agreement = first_loss.agreement(measured, settings, least)
     below = least - agreement - noise - settings.resolution * abs(least)
     if loss < below:
         trained = measured.reference_loss < below and measured.score > measured.best_constant_score

@@ -17,7 +17,7 @@ from babysit.report import Exhibit, Fact, Finding, Table
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.driven import Driven
-    from babysit.trainer import Array, Batch, State
+    from babysit.trainer import Array, Batch
 
 ORDER = 60
 BLOCKED_BY = ("state-not-restored", "non-finite-loss")
@@ -83,8 +83,13 @@ class Measurement:
 
     @property
     def rise(self) -> float:
-        """What the penalty gains from off to the largest scale."""
-        return self.penalties[-1] - self.penalties[0]
+        """What the total loss gains from off to the largest scale."""
+        return self.totals[-1] - self.totals[0]
+
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """Data loss plus penalty at each scale; a program may have its penalty in either."""
+        return tuple(loss + penalty for loss, penalty in zip(self.data_losses, self.penalties, strict=True))
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -146,7 +151,7 @@ class _Steps:
 
 def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
     """Steps at three scales from the same state, a few steps in: an optimizer's first step may know signs alone."""
-    from babysit import arrays
+    from babysit import arrays, seeds
     from babysit.trainer import SupportsParameters
 
     if not bench.trainer.supports(SupportsParameters):
@@ -154,8 +159,15 @@ def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
     with bench.borrowed(scale=0.0) as trainer:
         for batch in itertools.islice(bench.stream(), settings.steps):
             trainer.step(batch)
-        middle, before = trainer.save(), arrays.duplicate(dict(trainer.parameters()))
-        off, own, top = (_update(trainer, batch, middle, before, scale) for scale in (0.0, 1.0, settings.top))
+        middle, before = arrays.independent(trainer.save()), arrays.duplicate(dict(trainer.parameters()))
+        generators = seeds.capture()
+        updates = []
+        for scale in (0.0, 1.0, settings.top):
+            seeds.restore(generators)  # the same dropout masks for each
+            trainer.load(arrays.independent(middle))
+            trainer.regularization_scale = scale
+            updates.append(_update(trainer, batch, before))
+        off, own, top = updates
     towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
@@ -173,12 +185,8 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-def _update(
-    trainer: "Driven", batch: "Batch", state: "State", before: Mapping[str, "Array"], scale: float
-) -> dict[str, "Array"]:
-    """What one step from this state at this scale adds to each parameter."""
-    trainer.load(state)
-    trainer.regularization_scale = scale
+def _update(trainer: "Driven", batch: "Batch", before: Mapping[str, "Array"]) -> dict[str, "Array"]:
+    """What one step adds to each parameter."""
     trainer.step(batch)
     after = trainer.parameters()
     return {name: after[name] - before[name] for name in before}
@@ -220,7 +228,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
 def regularization_without_effect(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The program states a regularization strength that does nothing.
 
-    What it finds: with the stated strength off, as it is, or a thousand times larger, the loss, the noise of
+    What it finds: with the stated strength off, as it is, or many times larger (`top`), the loss, the noise of
     training and a real step all stay the same.
 
     Why it matters: the lecture's second sanity check: turn regularization up, and the loss goes up. Where it doesn't,
@@ -247,7 +255,7 @@ def regularization_without_effect(measured: Measurement, settings: Settings) -> 
 def regularization_lowers_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """More regularization lowers the loss.
 
-    What it finds: the penalty falls as its strength is scaled up.
+    What it finds: the loss, penalty included, falls as the strength of the regularization is scaled up.
 
     Why it matters: a penalty must cost. One that pays rewards large weights, which then grow without end: the total
     loss goes down and down while the data loss explodes.
@@ -261,11 +269,11 @@ def regularization_lowers_loss(measured: Measurement, settings: Settings) -> Ite
     """
     if measured.rise < -settings.resolution * abs(measured.data_losses[0]):
         yield regularization_lowers_loss.error(
-            f"scaled from 0 to {measured.scales[-1]:g}, the penalty goes from {measured.penalties[0]:.4g} to "
-            f"{measured.penalties[-1]:.4g}: it pays to have large weights.",
+            f"scaled from 0 to {measured.scales[-1]:g}, regularization takes the loss from {measured.totals[0]:.4g} to "
+            f"{measured.totals[-1]:.4g}: it pays to have large weights.",
             suggestion="Turn the sign of the penalty, in the loss and in its gradient.",
             scales=list(measured.scales),
-            penalties=list(measured.penalties),
+            total_losses=list(measured.totals),
         )
 
 
@@ -305,8 +313,8 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
 def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The penalty is in the loss, but the update does not lower it.
 
-    What it finds: the penalty rises with its strength, yet a step under a thousandfold strength moves the parameters
-    exactly as before, or away from zero.
+    What it finds: the penalty rises with its strength, yet a step under a strength many times larger moves the
+    parameters exactly as before, or away from zero.
 
     Why it matters: the loss that is printed is not the loss that is minimized: the weights are never regularized,
     and the penalty only adds a number to the log.
@@ -320,7 +328,7 @@ def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     if not measured.rise > settings.resolution * abs(measured.data_losses[0]):
         return
-    rises = f"the penalty rises by {measured.rise:.4g} with its strength at {measured.scales[-1]:g}, but a step"
+    rises = f"the loss rises by {measured.rise:.4g} with regularization at {measured.scales[-1]:g}, but a step"
     if measured.step_change == 0:
         yield decay_not_applied.error(
             f"{rises} moves the parameters exactly as before.",

@@ -16,10 +16,11 @@ from babysit.report import Exhibit, Fact, Finding
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.driven import Driven
-    from babysit.trainer import Batch, Output
+    from babysit.trainer import Batch, Output, State
 
 ORDER = 0
 BLOCKED_BY = ()
+PATIENCE = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Settings:
     steps: int = setting(4, "updates on one batch, made twice from one saved state", least=2, measures=True)
     tolerance: float = setting(
         1e-4,
-        "relative gap between two evaluations, or two replays, that counts as different; float32 sums in another "
-        "order differ by about 1e-6",
+        "relative gap between two evaluations that counts as different, and share of what the steps move (of a tenth "
+        "of the loss at least) for two replays; float32 sums in another order differ by about 1e-6",
         above=0.0,
     )
 
@@ -49,6 +50,7 @@ class Measurement:
         moved: How many of them the steps moved.
         steps_skipped: Steps that said they updated nothing.
         not_restored: Names that differ after `load` from what was saved.
+        aliased: "save" or "load" where a state that was saved, or loaded, changes as the trainer steps; else empty.
         first_losses: Loss before each step.
         replayed_losses: The same after `load`.
         output_problem: What is wrong with scores or penalty; empty if nothing is.
@@ -63,9 +65,18 @@ class Measurement:
     moved: int
     steps_skipped: int
     not_restored: tuple[str, ...]
+    aliased: str
     first_losses: tuple[float, ...]
     replayed_losses: tuple[float, ...]
     output_problem: str
+
+
+@dataclass(frozen=True)
+class _Replay:
+    losses: tuple[float, ...]
+    parameters: int
+    moved: int
+    skipped: int
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -75,41 +86,55 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
     batch = bench.pool()[0]
     with bench.borrowed() as trainer:
-        start = trainer.save()
+        start = arrays.independent(trainer.save())
         losses = [trainer.evaluate(batch).loss for _ in range(3)]
         evaluation_changed = arrays.differing(start, trainer.save())
-        trainer.load(start)
+        trainer.load(arrays.independent(start))
         output = trainer.evaluate(batch, training=True)
         training_changed = arrays.differing(start, trainer.save())
         problem = _output_problem(trainer, batch, output)
 
-    def replay() -> tuple[list[float], list[str], int, int]:
+    def replay(state: "State | None") -> tuple[_Replay, "State"]:
+        """Steps from the start, and a state that was saved or loaded before them."""
         with bench.borrowed() as trainer:
+            held = trainer.save() if state is None else state
+            if state is not None:
+                trainer.load(state)
             named = trainer.supports(SupportsParameters)
             before = arrays.duplicate(trainer.parameters() if named else arrays.floating(trainer.save()))
-            outputs = [trainer.step(batch) for _ in range(settings.steps)]
+            outputs = _steps(trainer, batch, settings.steps)
             after = trainer.parameters() if named else arrays.floating(trainer.save())
-            moved = arrays.differing(before, after)
-            steps = [*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss]
-            return steps, moved, len(before), sum(not o.updated for o in outputs)
+            losses = (*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss)
+            skipped = sum(not o.updated for o in outputs)
+            return _Replay(losses, len(before), len(arrays.differing(before, after)), skipped), held
 
-    first, moved, parameters, skipped = replay()
+    first, saved = replay(None)
     not_restored = arrays.differing(start, bench.trainer.save())
-    again, _, _, _ = replay()
+    again, loaded = replay(arrays.independent(start))
+    keeps = "load" if arrays.differing(start, loaded) else ""
     return Measurement(
         examples=arrays.count(batch),
         learning_rate=bench.trainer.learning_rate,
         evaluation_changed=tuple(evaluation_changed),
         training_evaluation_changed=tuple(training_changed),
         evaluation_losses=tuple(losses),
-        parameters=parameters,
-        moved=len(moved),
-        steps_skipped=skipped,
+        parameters=first.parameters,
+        moved=first.moved,
+        steps_skipped=first.skipped,
         not_restored=tuple(not_restored),
-        first_losses=tuple(first),
-        replayed_losses=tuple(again),
+        aliased="save" if arrays.differing(start, saved) else keeps,
+        first_losses=first.losses,
+        replayed_losses=again.losses,
         output_problem=problem,
     )
+
+
+def _steps(trainer: "Driven", batch: "Batch", updates: int) -> list["Output"]:
+    """Step until there were so many updates; a program that accumulates gradients takes several steps for one."""
+    outputs: list[Output] = []
+    while sum(o.updated for o in outputs) < updates and len(outputs) < PATIENCE * updates:
+        outputs.append(trainer.step(batch))
+    return outputs
 
 
 def _output_problem(trainer: "Driven", batch: "Batch", output: "Output") -> str:
@@ -185,7 +210,15 @@ def state_not_restored(measured: Measurement, settings: Settings) -> Iterator[Fi
 
     References: Gymnasium's and scikit-learn's environment and estimator checks test the same contract.
     """
-    if measured.not_restored:
+    if measured.aliased:
+        saves = measured.aliased == "save"
+        yield state_not_restored.error(
+            f"a state that was {'saved' if saves else 'loaded'} changes as the trainer steps: {measured.aliased}() "
+            f"{'returns the arrays themselves, not copies' if saves else 'keeps the arrays that it is given'}.",
+            where=f"{measured.aliased}()",
+            suggestion=f"Let {measured.aliased}() copy every array.",
+        )
+    elif measured.not_restored:
         yield state_not_restored.error(
             f"after load(saved), {len(measured.not_restored)} entries of the state differ from what was saved: "
             f"{_some(measured.not_restored)}.",
@@ -313,7 +346,7 @@ def bad_output(measured: Measurement, settings: Settings) -> Iterator[Finding]:
 
     When it is wrong: if `scores` are not what the loss sees; leave them out of the output then.
 
-    References: "a classic of every array library"; NumPy's broadcasting rules.
+    References: NumPy, "Broadcasting": axes of length 1 are stretched.
     """
     if measured.output_problem:
         yield bad_output.error(

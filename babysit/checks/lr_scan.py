@@ -38,7 +38,10 @@ class Settings:
     examples: int = setting(256, "examples whose loss is compared before and after", least=4, measures=True)
     widen: int = setting(2, "times that the range may be widened by two decades, at either end", least=0, measures=True)
     sigmas: float = setting(
-        3.0, "standard errors by which the loss must fall, over the batches compared; 3 are 1 chance in 740", above=0.0
+        3.0,
+        "errors by which the loss must fall; they are widened for few batches and many rates, so that 3 are 1 chance "
+        "in 740 for the whole scan",
+        above=0.0,
     )
     usable: float = setting(
         0.05, "share of the best fall from where a rate is usable; at a twentieth, training takes 20 times as long",
@@ -113,7 +116,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     compared = compared_batches(bench, settings.examples)
     with bench.borrowed() as trainer:
         before, first_score = total_losses(trainer, compared)
-    rates = sorted({*grid(settings.low, settings.high, settings.per_decade), own})
+    spaced = grid(settings.low, settings.high, settings.per_decade)
+    rates = sorted([own, *(rate for rate in spaced if not math.isclose(rate, own))])
     scan = Scan(bench, compared, before, settings)
     scan.run(rates)
     for _ in range(settings.widen):
@@ -133,7 +137,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
 def _seems_too_high(trials: tuple[Trial, ...], own: float, settings: Settings) -> bool:
     """Whether the user's rate lies above the best, and its loss stayed finite and fell by next to nothing."""
-    top, mine = best(trials), next(t for t in trials if t.learning_rate == own)
+    top, mine = best_fall(trials, settings), next(t for t in trials if t.learning_rate == own)
     if top is None or own <= top.learning_rate or not math.isfinite(mine.loss):
         return False
     return mine.fall < settings.usable * top.fall
@@ -144,10 +148,15 @@ def falls(trial: Trial, settings: Settings) -> bool:
     return math.isfinite(trial.loss) and trial.fall > settings.sigmas * trial.error and trial.fall > 0
 
 
+def best_fall(trials: tuple[Trial, ...], settings: Settings) -> Trial | None:
+    """The trial with the lowest loss of those whose loss fell by more than noise; None if none did."""
+    return best(tuple(trial for trial in trials if falls(trial, settings)))
+
+
 def usable_range(measured: Measurement, settings: Settings) -> tuple[Trial, ...]:
     """The trials around the best one at which the loss falls, by more than noise and by enough; empty if none does."""
-    top = best(measured.trials)
-    if top is None or not falls(top, settings):
+    top = best_fall(measured.trials, settings)
+    if top is None:
         return ()
 
     def good(trial: Trial) -> bool:
@@ -162,7 +171,7 @@ def usable_range(measured: Measurement, settings: Settings) -> tuple[Trial, ...]
 def suggestion(measured: Measurement, settings: Settings) -> float:
     """A rate inside the usable range, below the best; NaN where there is none."""
     usable = usable_range(measured, settings)
-    top = best(measured.trials)
+    top = best_fall(measured.trials, settings)
     if not usable or top is None:
         return math.nan
     return max(usable[0].learning_rate, top.learning_rate / settings.margin)
@@ -170,7 +179,7 @@ def suggestion(measured: Measurement, settings: Settings) -> float:
 
 def diverges_from(measured: Measurement, settings: Settings) -> float:
     """The lowest rate above the best at which the loss rises by more than noise, or explodes; NaN where none does."""
-    top = best(measured.trials)
+    top = best_fall(measured.trials, settings)
     above = [t for t in measured.trials if top is None or t.learning_rate > top.learning_rate]
     rising = (t.learning_rate for t in above if not math.isfinite(t.loss) or -t.fall > settings.sigmas * t.error)
     return next(rising, math.nan)
@@ -266,7 +275,7 @@ def learning_rate_too_low(measured: Measurement, settings: Settings) -> Iterator
 
     References: CS231n, lecture 6, slides on learning rate 1e-6 and its question "why did the accuracy rise to 20 %?".
     """
-    usable, own, top = usable_range(measured, settings), _own_trial(measured), best(measured.trials)
+    usable, own, top = usable_range(measured, settings), _own_trial(measured), best_fall(measured.trials, settings)
     if not usable or top is None or own.learning_rate >= top.learning_rate or not math.isfinite(own.loss):
         return
     if own.fall >= settings.usable * top.fall:
@@ -304,7 +313,7 @@ def learning_rate_too_high(measured: Measurement, settings: Settings) -> Iterato
 
     References: CS231n, lecture 6, "cost: NaN almost always means high learning rate".
     """
-    usable, own, top = usable_range(measured, settings), _own_trial(measured), best(measured.trials)
+    usable, own, top = usable_range(measured, settings), _own_trial(measured), best_fall(measured.trials, settings)
     if not usable or top is None or own.fall >= settings.usable * top.fall:
         return
     if own.learning_rate <= top.learning_rate and math.isfinite(own.loss):
@@ -340,7 +349,7 @@ def range_edge(measured: Measurement, settings: Settings) -> Iterator[Finding]:
 
     References: CS231n, lecture 6, hyperparameter search: "be careful with best values on border".
     """
-    usable, top = usable_range(measured, settings), best(measured.trials)
+    usable, top = usable_range(measured, settings), best_fall(measured.trials, settings)
     ends = (measured.trials[0].learning_rate, measured.trials[-1].learning_rate)
     if usable and top is not None and top.learning_rate in ends:
         yield range_edge.warning(

@@ -321,7 +321,7 @@ SECOND = {"name": "layer2"}
         ),
         (
             numbers(replace(TANH, constant=95), more=(replace(TANH, constant=100, **SECOND),)),
-            "100% of the 100 units of layer2 give the same output for each of 512 examples. So in layer1.",
+            "95% of the 100 living units of layer1 give the same output for each of 512 examples. So in layer2.",
             "layer1",
         ),
         (

@@ -21,7 +21,7 @@ HEALTHY = Measurement(
     metric="accuracy",
     examples=512,
     training_loss=2.31,
-    evaluation_loss=2.31,
+    evaluation_loss=2.32,
     standard_error=0.01,
     not_finite=0,
     batches=8,
@@ -300,7 +300,7 @@ def test_no_chance_loss_can_be_judged():
     [
         (
             {"training_loss": math.nan, "not_finite": 2, "finite_inputs": False, "finite_scores": False},
-            "the loss is not finite on 2 of 8 batches in training mode (2.31 in evaluation mode). "
+            "the loss is not finite on 2 of 8 batches in training mode (2.32 in evaluation mode). "
             "The inputs are not finite.",
         ),
         (

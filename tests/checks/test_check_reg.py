@@ -206,7 +206,7 @@ def test_any_number_can_be_judged():
         ),
         (
             {"penalties": (0.0, -0.1, -1.0, -10.0, -100.0)},
-            "scaled from 0 to 1000, the penalty goes from 0 to -100: it pays to have large weights.",
+            "scaled from 0 to 1000, regularization takes the loss from 2 to -98: it pays to have large weights.",
         ),
         (
             {"pull": 0.75},
@@ -219,7 +219,7 @@ def test_any_number_can_be_judged():
         ),
         (
             {"step_change": 0.0},
-            "the penalty rises by 10 with its strength at 1000, but a step moves the parameters exactly as before.",
+            "the loss rises by 10 with regularization at 1000, but a step moves the parameters exactly as before.",
         ),
     ],
 )

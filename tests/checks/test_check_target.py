@@ -24,6 +24,7 @@ HEALTHY = Measurement(
     moved=4,
     steps_skipped=0,
     not_restored=(),
+    aliased="",
     first_losses=(1.0, 0.9, 0.8, 0.7, 0.6),
     replayed_losses=(1.0, 0.9, 0.8, 0.7, 0.6),
     output_problem="",
