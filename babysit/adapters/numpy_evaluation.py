@@ -4,7 +4,8 @@ In training mode they are what `loss` returns. In test mode the program's own lo
 
 - handing it the mode, or holding the mode that its attributes keep;
 - `loss(X, y)` as it is, if it draws no random numbers and the loss of many examples is made of the losses of few;
-- the task's standard loss of the test scores, if in training mode the program's loss is that of its training scores.
+- the task's standard loss of the test scores, if in training mode the program's loss is that of its training scores;
+- `loss(X, y)` as it comes out, if `loss(X)` draws random numbers too: then the program's own evaluation is random.
 
 Where none is honest, `Skip` says so.
 """
@@ -52,6 +53,7 @@ class Way(Enum):
     HELD = "with the mode held"
     AS_IT_IS = "by loss(X, y)"
     STANDARD = "by the task's standard loss of the test scores"
+    RANDOM = "by loss(X, y), as random as loss(X)"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Evaluation:
         """
         dropout = scale != 0
         held = not training and self._way(X, y, dropout) is Way.HELD
-        data = self._loss(X, y, 0.0, dropout, training=not held)
+        random = not training and self._way(X, y, dropout) is Way.RANDOM
+        data = self._loss(X, y, 0.0, dropout, training=not held, random=random)
         penalized = scale and any(self._program.strengths().values())
         penalty = self._loss(X, y, scale, dropout, training=not held) - data if penalized else 0.0
         if training:
@@ -132,8 +135,8 @@ class Evaluation:
         with untouched(model, generators=training), holding(model, find_switches(model), training):
             yield
 
-    def _loss(self, X: Array, y: Array, scale: float, dropout: bool, *, training: bool) -> float:
-        hold = untouched(self._program.model) if training else self._mode(training=False)
+    def _loss(self, X: Array, y: Array, scale: float, dropout: bool, *, training: bool, random: bool = False) -> float:
+        hold = untouched(self._program.model, generators=not random) if training else self._mode(training=False)
         with hold:
             return self._program.loss(X, y, scale=scale, dropout=dropout, training=training)[0]
 
@@ -173,6 +176,8 @@ class Evaluation:
             way = Way.AS_IT_IS
         elif self._is_standard(X, y, loss, dropout):
             way = Way.STANDARD
+        elif not self._has_mode() and self._evaluation_draws(X, dropout):
+            way = Way.RANDOM
         else:
             raise Skip(
                 "the loss in test mode can't be had: `loss(X, y)` always trains (it draws random numbers, as for "
@@ -230,6 +235,13 @@ class Evaluation:
         with untouched(model):
             before = generator_states(model)
             self._program.loss(X, y, scale=0.0, dropout=dropout)
+            return bool(differing(before, generator_states(model)))
+
+    def _evaluation_draws(self, X: Array, dropout: bool) -> bool:
+        model = self._program.model
+        with untouched(model):
+            before = generator_states(model)
+            self._program.scores(X.copy(), dropout=dropout, training=False)
             return bool(differing(before, generator_states(model)))
 
     def _is_standard(self, X: Array, y: Array, loss: float, dropout: bool) -> bool:
