@@ -122,8 +122,10 @@ def affordable(bench: "Bench", wanted: int) -> int:
     if not bench.trainer.supports(SupportsParameters):
         return wanted
     size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
-    targets = bench.pool()[0][1]
-    each: int = getattr(bench.task, "classes", 1) * math.prod(targets.shape) // arrays.count(targets)
+    batch = bench.pool()[0]
+    with bench.borrowed() as trainer:
+        scores = trainer.evaluate(batch, training=True).scores
+    each = 1 if scores is None else math.prod(scores.shape) // arrays.count(batch)
     return max(2, min(wanted, size // (2 * max(1, each))))
 
 

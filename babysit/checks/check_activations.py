@@ -36,9 +36,12 @@ class Settings:
     some_dead: float = setting(
         0.2,
         "share of dead units that is nothing to worry about: 10 to 20 % are common in networks that learn (CS231n, "
-        "lecture 6); a warning takes more than that share explains, by a binomial tail of 5 %",
+        "lecture 6); a warning takes more than that share explains, by the binomial tail of `unlikely`",
         above=0.0, most=1.0,
     )  # fmt: skip
+    unlikely: float = setting(
+        0.05, "binomial tail under which so many dead units are more than the usual share explains", above=0.0, most=1.0
+    )
     many_dead: float = setting(
         0.4, "share of a layer's units, dead, that is an error (CS231n notes 1: 'as much as 40 % of your network')",
         above=0.0, most=1.0,
@@ -151,10 +154,10 @@ def _others(shares: Iterable[tuple[LayerSummary, float]], limit: float, worst: L
 
 
 def _more_dead(pair: tuple[LayerSummary, float], settings: Settings) -> bool:
-    """Whether so many dead units are unlikely (5 %) if each had the usual share's chance to be dead."""
+    """Whether so many dead units are unlikely if each had the usual share's chance to be dead."""
     n, dead = pair[0].units, round(pair[1] * pair[0].units)
     p = settings.some_dead
-    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(dead, n + 1)) < 0.05
+    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(dead, n + 1)) < settings.unlikely
 
 
 def _still(measured: Measurement, count: Callable[[LayerSummary], int]) -> list[tuple[LayerSummary, float]]:

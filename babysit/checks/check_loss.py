@@ -51,6 +51,15 @@ class Settings:
         above=0.0,
         most=1.0,
     )
+    stated: float = setting(
+        0.1, "share of a stated chance loss that is let pass where the spread of the scores says nothing", above=0.0
+    )
+    summed: float = setting(
+        0.05,
+        "relative gap up to which two halves add up to the whole; the halves of a mean miss it by the whole itself",
+        above=0.0,
+        most=0.5,
+    )
     steps: int = setting(
         20,
         "updates before a loss that ignores its inputs is called so; a head that starts at zero ignores them at first",
@@ -294,7 +303,7 @@ def summed_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     References: CS231n, course notes "linear classification": the full loss is an average over the examples.
     """
     total, whole = sum(measured.half_losses), measured.whole_loss
-    if math.isfinite(total) and abs(whole) > 1e-12 and abs(total - whole) < 0.05 * abs(whole):
+    if math.isfinite(total) and whole != 0 and abs(total - whole) < settings.summed * abs(whole):
         yield summed_loss.error(
             f"half a batch has the losses {measured.half_losses[0]:.4g} and {measured.half_losses[1]:.4g}, the whole "
             f"batch {whole:.4g}: their sum, not their mean.",
@@ -390,7 +399,7 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     if not math.isfinite(loss) or not measured.chance:
         return
     least, most = min(measured.chance.values()), max(measured.chance.values())
-    excess = measured.excess if math.isfinite(measured.excess) else 0.1 * abs(most)
+    excess = measured.excess if math.isfinite(measured.excess) else settings.stated * abs(most)
     excess += measured.luck if math.isfinite(measured.luck) else 0.0
     chances = " or ".join(f"{value:.4g} ({reason})" for reason, value in measured.chance.items())
     evidence = {"loss": loss, "chance": most, "tolerance": excess + noise, "examples": measured.examples}

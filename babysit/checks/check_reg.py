@@ -39,6 +39,9 @@ class Settings:
         "since Adam takes every step equally long: decay that drowns the data reaches 0.8 there, less in small layers",
         above=0.0,
     )
+    share: float = setting(
+        0.5, "share of the first loss that is the penalty, from where it is most of the loss", above=0.0, most=1.0
+    )
     resolution: float = setting(
         1e-6, "relative change that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
     )
@@ -294,7 +297,7 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
     References: CS231n, lecture 6, searching for the regularization strength in log space.
     """
     pull = measured.pull
-    outweighs = measured.share > 0.5 and not pull < settings.pull / 2
+    outweighs = measured.share > settings.share and not pull < settings.pull / 2
     if pull >= settings.pull or outweighs:
         seen = (
             f"in one step regularization alone moves the weights {pull:.2g} times as far as the data does, towards zero"

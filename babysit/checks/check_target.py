@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ORDER = 0
 BLOCKED_BY = ()
+VISIBLE = 1e-4  # of the loss: what another order of the targets must change in theory to be looked for in practice
 PATIENCE = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
@@ -163,7 +164,7 @@ def _broadcast_problem(trainer: "Driven", batch: "Batch", output: "Output") -> s
     reverse = arrays.take(targets, range(arrays.count(batch))[::-1])
     aligned = task.reference_loss(scores, reverse) - task.reference_loss(scores, targets)
     moved = trainer.evaluate((inputs, reverse), training=True).loss - output.loss
-    if not abs(aligned) > 1e-4 * abs(output.loss) or not abs(moved) < 1e-2 * abs(aligned):
+    if not abs(aligned) > VISIBLE * abs(output.loss) or not abs(moved) < abs(aligned) / 100:
         return ""
     return (
         f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} seem to broadcast: the loss is the same when "

@@ -64,6 +64,12 @@ class Settings:
     recovered: float = setting(
         0.5, "share of the best fall that the user's learning rate has to reach in that time", above=0.0, most=1.0
     )
+    climb: float = setting(
+        0.05,
+        "rise of the accuracy, beside a loss that hardly moves, that is explained; the lecture's goes from 0.1 to 0.2",
+        above=0.0,
+        most=1.0,
+    )
     margin: float = setting(
         3.0,
         "how far below the best rate the suggestion lies: short runs prefer rates too high for long ones",
@@ -282,7 +288,7 @@ def learning_rate_too_low(measured: Measurement, settings: Settings) -> Iterator
         return
     find = learning_rate_too_low.error if own.fall < settings.hopeless * top.fall else learning_rate_too_low.warning
     climbed = ""
-    if measured.metric == "accuracy" and own.score > measured.first_score + 0.05:
+    if measured.metric == "accuracy" and own.score > measured.first_score + settings.climb:
         climbed = (
             f" Accuracy climbs from {measured.first_score:.2f} to {own.score:.2f} all the same: each score moves a "
             "little in the right direction, and accuracy counts only which is largest."

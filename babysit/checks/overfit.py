@@ -37,7 +37,7 @@ class Settings:
     memorized: float = setting(
         0.02,
         "share of the best constant prediction's loss under which the loss is memorized; for ten classes the right one "
-        "then has a probability of 0.95",
+        "then has a probability of 0.95. The metric must be as near to 1",
         above=0.0,
         most=0.5,
         measures=True,
@@ -45,7 +45,7 @@ class Settings:
     window: int = setting(50, "steps over which progress is judged", least=5, measures=True)
     progress: float = setting(
         0.01,
-        "relative fall of the loss in a window that counts as progress; less in three windows is a stall",
+        "relative fall of the loss that counts as progress; less than that over three windows together is a stall",
         above=0.0,
         measures=True,
     )
@@ -64,6 +64,18 @@ class Settings:
         "warning, as unused parts of pretrained networks are (BERT's pooler is 0.5 %)",
         above=0.0,
         most=1.0,
+    )
+    halfway: float = setting(
+        0.5,
+        "share of the best constant prediction's loss under which the loss is well on its way: slow is then a warning",
+        above=0.0,
+        most=1.0,
+    )
+    pressed: float = setting(
+        0.9, "share of a squashed output's range that scores fill when they are pressed against it", above=0.0, most=1.0
+    )
+    beyond: float = setting(
+        0.01, "share of the targets' range by which they must lie beyond what the output reaches", above=0.0, most=1.0
     )
     treat: bool = setting(True, "where the user's learning rate fails, try others from the same start", measures=True)
 
@@ -211,14 +223,14 @@ def overfit_diverges(measured: Measurement, settings: Settings) -> Iterator[Find
         )
 
 
-def _is_slow(measured: Measurement) -> bool:
+def _is_slow(measured: Measurement, settings: Settings) -> bool:
     """Whether the attempt failed for want of speed: a higher rate memorizes, or the loss was well on its way."""
     own = measured.own
     if own.outcome not in (Outcome.STALLED, Outcome.UNFINISHED):
         return False
     if measured.cures:
         return measured.cures[0].learning_rate > own.learning_rate
-    return own.outcome is Outcome.UNFINISHED and own.losses[-1] < measured.constant_loss / 2
+    return own.outcome is Outcome.UNFINISHED and own.losses[-1] < settings.halfway * measured.constant_loss
 
 
 @rule
@@ -237,9 +249,9 @@ def overfit_too_slow(measured: Measurement, settings: Settings) -> Iterator[Find
 
     References: CS231n, lecture 6, "loss barely changing: learning rate is probably too low".
     """
-    if not _is_slow(measured):
+    if not _is_slow(measured, settings):
         return
-    stuck = measured.own.losses[-1] > measured.constant_loss / 2
+    stuck = measured.own.losses[-1] > settings.halfway * measured.constant_loss
     find = overfit_too_slow.error if stuck else overfit_too_slow.warning
     rate = measured.cures[0].learning_rate if measured.cures else 10 * measured.own.learning_rate
     yield find(
@@ -269,7 +281,7 @@ def cannot_overfit(measured: Measurement, settings: Settings) -> Iterator[Findin
 
     References: CS231n, lecture 6, "make sure that you can overfit very small portion of the training data".
     """
-    if measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured):
+    if measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured, settings):
         cure = measured.cures[0].learning_rate if measured.cures else None
         yield cannot_overfit.error(
             f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
@@ -330,7 +342,7 @@ def constant_predictions(measured: Measurement, settings: Settings) -> Iterator[
 
     References: CS231n, lecture 6, weight initialization: what happens when activations become zero.
     """
-    failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured)
+    failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED) and not _is_slow(measured, settings)
     if failed and measured.variation < settings.constant:
         yield constant_predictions.error(
             f"after {len(measured.own.losses)} steps on {measured.examples} examples the predictions vary by "
@@ -367,7 +379,7 @@ def floor_above_zero(measured: Measurement, settings: Settings) -> Iterator[Find
     """
     low, high = _bounds(measured)
     stopped = measured.own.outcome in (Outcome.AT_FLOOR, Outcome.STALLED) and not measured.cures
-    pressed = measured.largest_score - measured.least_score > 0.9 * (high - low)
+    pressed = measured.largest_score - measured.least_score > settings.pressed * (high - low)
     if stopped and pressed and measured.metric == "accuracy" and math.isfinite(high):
         yield floor_above_zero.error(
             f"the loss of {measured.examples} examples stops at {measured.own.losses[-1]:.4g}, with scores between "
@@ -394,9 +406,10 @@ def output_range(measured: Measurement, settings: Settings) -> Iterator[Finding]
     """
     low, high = _bounds(measured)
     failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED)
-    margin = 0.01 * (measured.largest_target - measured.least_target)
-    pressed_high = measured.largest_target > high + margin and measured.largest_score > high - 0.1
-    pressed_low = measured.least_target < low - margin and measured.least_score < low + 0.1
+    margin = settings.beyond * (measured.largest_target - measured.least_target)
+    near = 1 - settings.pressed
+    pressed_high = measured.largest_target > high + margin and measured.largest_score > high - near
+    pressed_low = measured.least_target < low - margin and measured.least_score < low + near
     if failed and (pressed_high or pressed_low):
         yield output_range.error(
             f"targets go from {measured.least_target:.4g} to {measured.largest_target:.4g}, predictions only from "
