@@ -263,11 +263,19 @@ def publish(report: Report, config: Config) -> ExitCode:
     return exit_code(report, config.fail_on)
 
 
+class _Output(Console):
+    """Standard output; a reader that leaves early is told of by its exception, not by an exit code of Rich's own."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the exception pass on."""
+        raise BrokenPipeError
+
+
 def _printed(report: Report, config: Config) -> list[str]:
     """Print the report; why standard output can't be written, if so. A reader that has seen enough is no failure."""
     try:
         if config.format == "text":
-            terminal.render(report, Console(), fail_on=config.fail_on, quiet=config.quiet)
+            terminal.render(report, _Output(), fail_on=config.fail_on, quiet=config.quiet)
         else:
             sys.stdout.write(formats()[config.format](report, config.fail_on))
         sys.stdout.flush()
