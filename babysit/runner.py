@@ -1,5 +1,6 @@
 """Runs checks on a trainer in the lecture's order and makes the report; a crash is a result, not an abort."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -106,7 +107,9 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
             bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
             results.append(_next(bench, check, plan, gone))
     except KeyboardInterrupt:
-        return results, True
+        reasons = itertools.chain(["interrupted before it ended"], itertools.repeat("interrupted before it began"))
+        left = zip(plan.checks[len(results) :], reasons, strict=False)
+        return [*results, *(Result(check.name, Status.BLOCKED, reason) for check, reason in left)], True
     return results, False
 
 

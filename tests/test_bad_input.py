@@ -276,7 +276,10 @@ def test_what_was_found_before_a_crash_is_reported(run, here):
 def test_what_was_found_before_ctrl_c_is_reported(run, here):
     body = with_method(IDLE_UNTIL_STEP_9.format(error="KeyboardInterrupt"))
     done = run(body, "-q", "--report", "json=report.json", "--report", "junit=report.xml")
-    assert done.out.splitlines() == [f"✗ INTERRUPTED  1 error in 1 check - {TARGET}, seed 0", STEP_CHANGES_NOTHING]
+    assert done.out.splitlines() == [
+        f"✗ INTERRUPTED  1 error in 1 check (5 blocked) - {TARGET}, seed 0",
+        STEP_CHANGES_NOTHING,
+    ]
     saved = json.loads((here / "report.json").read_text())
     assert (done.code, saved["exit_code"], saved["verdict"], saved["interrupted"]) == (130, 130, "interrupted", True)
     assert [finding["rule"] for finding in saved["findings"]] == ["step-changes-nothing"]

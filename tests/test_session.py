@@ -276,7 +276,7 @@ def test_an_interruption_goes_before_a_report_that_cannot_be_written(babysit, he
     (here / "program.py").write_text(REMOVES_FOLDER.format(then="raise KeyboardInterrupt"))
     done = babysit("overfit", TARGET, "-q", "--report", "json=out/report.json")
     assert done.code == 130
-    assert done.out == f"✗ INTERRUPTED  no check was measured - {TARGET}, seed 0\n"
+    assert done.out == f"✗ INTERRUPTED  no check was measured (1 blocked) - {TARGET}, seed 0\n"
     assert done.err == "babysit: out/report.json can't be written: No such file or directory\n"
 
 
