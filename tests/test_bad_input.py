@@ -283,7 +283,11 @@ def test_what_was_found_before_ctrl_c_is_reported(run, here):
     saved = json.loads((here / "report.json").read_text())
     assert (done.code, saved["exit_code"], saved["verdict"], saved["interrupted"]) == (130, 130, "interrupted", True)
     assert [finding["rule"] for finding in saved["findings"]] == ["step-changes-nothing"]
-    assert [result["check"] for result in saved["results"]] == ["check-target"]
+    assert [result["reason"] for result in saved["results"]] == [
+        "",
+        "interrupted before it ended",
+        *["interrupted before it began"] * 4,
+    ]
     suite = ET.parse(here / "report.xml").getroot()[0]
     assert (suite.get("failures"), suite.get("errors")) == ("1", "1")
     assert suite.find(".//error").get("message") == "interrupted before all checks had run"
