@@ -83,7 +83,6 @@ class _Replay:
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Evaluate, step, load, and step again, comparing states bit for bit."""
     from babysit import arrays
-    from babysit.trainer import SupportsParameters
 
     batch = bench.pool()[0]
     with bench.borrowed() as trainer:
@@ -95,23 +94,9 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         training_changed = arrays.differing(start, trainer.save())
         problem = _output_problem(trainer, batch, output)
 
-    def replay(state: "State | None") -> tuple[_Replay, "State"]:
-        """Steps from the start, and a state that was saved or loaded before them."""
-        with bench.borrowed() as trainer:
-            held = trainer.save() if state is None else state
-            if state is not None:
-                trainer.load(state)
-            named = trainer.supports(SupportsParameters)
-            before = arrays.duplicate(trainer.parameters() if named else arrays.floating(trainer.save()))
-            outputs = _steps(trainer, batch, settings.steps)
-            after = trainer.parameters() if named else arrays.floating(trainer.save())
-            losses = (*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss)
-            skipped = sum(not o.updated for o in outputs)
-            return _Replay(losses, len(before), len(arrays.differing(before, after)), skipped), held
-
-    first, saved = replay(None)
+    first, saved = _replay(bench, batch, None, settings)
     not_restored = arrays.differing(start, bench.trainer.save())
-    again, loaded = replay(arrays.independent(start))
+    again, loaded = _replay(bench, batch, arrays.independent(start), settings)
     keeps = "load" if arrays.differing(start, loaded) else ""
     return Measurement(
         examples=arrays.count(batch),
@@ -128,6 +113,24 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         replayed_losses=again.losses,
         output_problem=problem,
     )
+
+
+def _replay(bench: "Bench", batch: "Batch", state: "State | None", settings: Settings) -> tuple[_Replay, "State"]:
+    """Steps from this state, or from the start, and the state that was loaded, or saved, ahead of them."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    with bench.borrowed() as trainer:
+        held = trainer.save() if state is None else state
+        if state is not None:
+            trainer.load(state)
+        named = trainer.supports(SupportsParameters)
+        before = arrays.duplicate(trainer.parameters() if named else arrays.floating(trainer.save()))
+        outputs = _steps(trainer, batch, settings.steps)
+        after = trainer.parameters() if named else arrays.floating(trainer.save())
+        losses = (*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss)
+        skipped = sum(not o.updated for o in outputs)
+        return _Replay(losses, len(before), len(arrays.differing(before, after)), skipped), held
 
 
 def _steps(trainer: "Driven", batch: "Batch", updates: int) -> list["Output"]:

@@ -1,20 +1,16 @@
 import math
-import random
 from dataclasses import replace
 
 import faults
-import numpy as np
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, left, measured, verdict
-from trainers import TinyTrainer, TracedTrainer
+from faults import SEEDS, findings, judged_whatever_the_numbers, measured, verdict
+from trainers import TinyTrainer
 
-from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.check_activations import Measurement, Settings
 from babysit.errors import Skip, TargetError
 from babysit.lab.layers import ACTIVATIONS
 from babysit.statistics import LayerSummary
-from babysit.trainer import Record
 
 NAME = "check-activations"
 LAYER = LayerSummary(
@@ -353,38 +349,3 @@ def test_the_message_of_a_trainer():
         "100 of 100 units of relu1 are zero for each of 300 examples at initialization, and 100% still are after 50 "
         "steps."
     )
-
-
-@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.momentum, faults.global_noise])
-def test_leaves_the_trainer_as_it_was(make):
-    made = make(0)
-    before = left(made)
-    measured(NAME, made)
-    assert differing(before, left(made)) == []
-
-
-class Rectified(TracedTrainer):
-    """Says that its scores are a rectifier's."""
-
-    def trace(self, batch, visit, *, training=True):
-        output = self.evaluate(batch, training=training)
-        visit(Record("relu", "relu", "forward", 1, output.scores, np.maximum(0, output.scores)))
-        return output
-
-
-@pytest.mark.parametrize("fatal", [1, 2, 50])
-def test_leaves_the_trainer_as_it_was_when_a_step_raises(fatal):
-    calls = []
-
-    def step(trainer, batch):
-        calls.append(np.random.random() + random.random())
-        output = Rectified.step(trainer, batch)
-        if len(calls) == fatal:
-            raise ValueError("the disk is full")
-        return output
-
-    made = Rectified(step=step)
-    before = left(made)
-    with pytest.raises(TargetError, match="the disk is full"):
-        measured(NAME, made)
-    assert differing(before, left(made)) == []

@@ -1,17 +1,12 @@
 import math
-import random
 from dataclasses import replace
 
 import faults
-import numpy as np
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, left, logits, measured, scaled, verdict
-from trainers import TracedTrainer
+from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, logits, measured, scaled, verdict
 
-from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.check_loss import Measurement, Settings
-from babysit.errors import TargetError
 from babysit.lab.losses import softmax_loss
 from babysit.task import ChanceLoss, Hinge
 
@@ -368,24 +363,3 @@ def test_a_head_that_starts_at_zero_is_given_steps():
 def test_labels_beyond_the_classes_are_named():
     (found,) = findings(NAME, faults.label_beyond_classes(0))
     assert found.message == "A label is 4, but 4 classes go from 0 to 3."
-
-
-@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.zero_head, faults.global_noise])
-def test_leaves_the_trainer_as_it_was(make):
-    made = make(0)
-    before = left(made)
-    measured(NAME, made)
-    assert differing(before, left(made)) == []
-
-
-def test_leaves_the_trainer_as_it_was_when_a_step_raises():
-    def step(trainer, batch):
-        TracedTrainer.step(trainer, batch)
-        raise ValueError(f"the disk is full {np.random.random()} {random.random()}")
-
-    made = TracedTrainer(step=step)
-    made.weights = {name: 0 * w for name, w in made.weights.items()}
-    before = left(made)
-    with pytest.raises(TargetError, match="the disk is full"):
-        measured(NAME, made)
-    assert differing(before, left(made)) == []

@@ -1,14 +1,11 @@
 import math
-import random
 from dataclasses import replace
 
 import faults
-import numpy as np
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, left, measured, rate_of, verdict
-from trainers import TinyTrainer, TracedTrainer
+from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, measured, rate_of, verdict
+from trainers import TinyTrainer
 
-from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.lr_scan import Measurement, Settings, Trial, diverges_from, suggestion, usable_range
 from babysit.errors import Skip, TargetError
@@ -304,29 +301,3 @@ def test_the_suggestion_is_named():
     (high,) = find_checks()[NAME].judge(replace(HEALTHY, **with_own(EXPLODED, *HEALTHY.trials[:4])), Settings())
     assert high.suggestion == "Lower the learning rate to about 0.033."
     assert high.evidence["decades"] == pytest.approx(math.log10(10 / (0.1 / 3)))
-
-
-@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.momentum, rate_of(100.0, "momentum")])
-def test_leaves_the_trainer_as_it_was(make):
-    made = make(0)
-    before = left(made)
-    measured(NAME, made)
-    assert differing(before, left(made)) == []
-
-
-@pytest.mark.parametrize("fatal", [1, 30, 200])
-def test_leaves_the_trainer_as_it_was_when_a_step_raises(fatal):
-    calls = []
-
-    def step(trainer, batch):
-        calls.append(np.random.random() + random.random())
-        output = TracedTrainer.step(trainer, batch)
-        if len(calls) == fatal:
-            raise ValueError("the disk is full")
-        return output
-
-    made = TracedTrainer(step=step)
-    before = left(made)
-    with pytest.raises(TargetError, match="the disk is full"):
-        measured(NAME, made)
-    assert differing(before, left(made)) == []

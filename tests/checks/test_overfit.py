@@ -1,14 +1,11 @@
 import math
-import random
 from dataclasses import replace
 
 import faults
 import numpy as np
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, left, measured, rate_of, verdict
-from trainers import TracedTrainer
+from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, measured, rate_of, verdict
 
-from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.overfit import Attempt, Measurement, Outcome, Settings
 from babysit.errors import Skip, TargetError
@@ -375,29 +372,3 @@ def test_messages(changes, message):
 def test_messages_beside_that_of_failure(changes, message):
     found = find_checks()[NAME].judge(replace(HEALTHY, attempts=(STALLED,), **changes), Settings())
     assert [f.message for f in found[1:]] == [message]
-
-
-@pytest.mark.parametrize("make", [faults.batch_norm_and_dropout, faults.momentum, rate_of(100.0, "momentum")])
-def test_leaves_the_trainer_as_it_was(make):
-    made = make(0)
-    before = left(made)
-    measured(NAME, made)
-    assert differing(before, left(made)) == []
-
-
-@pytest.mark.parametrize("fatal", [1, 30, 400])
-def test_leaves_the_trainer_as_it_was_when_a_step_raises(fatal):
-    calls = []
-
-    def step(trainer, batch):
-        calls.append(np.random.random() + random.random())
-        output = TracedTrainer.step(trainer, batch)
-        if len(calls) == fatal:
-            raise ValueError("the disk is full")
-        return output
-
-    made = TracedTrainer(step=step, learning_rate=1e-3)
-    before = left(made)
-    with pytest.raises(TargetError, match="the disk is full"):
-        measured(NAME, made)
-    assert differing(before, left(made)) == []
