@@ -80,24 +80,24 @@ def _command(name: str, help: str, own: list[inspect.Parameter], body: Callable[
 
 
 def _options(values: dict[str, Any], **more: Any) -> Any:
-    from babysit.session import Options
+    from babysit.command import Options
 
     lists = {name: values[name] or () for name in ("report", "select", "ignore", "expected", "set")}
     return Options(**{**values, **lists, **more})
 
 
 def _run(**values: Any) -> int:
-    from babysit import session
+    from babysit import command
 
-    return session.check(_options(values))
+    return command.check(_options(values))
 
 
 def _check_body(name: str, daily: list[str]) -> Callable[..., int]:
     def body(**values: Any) -> int:
-        from babysit import session
+        from babysit import command
 
         settings = {key: values.pop(key) for key in daily}
-        return session.check(_options(values, settings=settings), only=name)
+        return command.check(_options(values, settings=settings), only=name)
 
     return body
 
@@ -157,9 +157,9 @@ _command(
 
 
 def _judge(report_file: Path, **values: Any) -> int:
-    from babysit import session
+    from babysit import command
 
-    return session.judge(report_file, _options(values))
+    return command.judge(report_file, _options(values))
 
 
 _command(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from babysit.command import Options, configured
 from babysit.errors import UsageError
 from babysit.report import Severity
-from babysit.session import Options, configured
 
 TARGET = "program.py:trainer"
 HEALTHY = """\
