@@ -80,6 +80,14 @@ def test_fault_is_found_first_and_nothing_unexpected_with_it(name):
     assert not [result for result in report.results if result.status is Status.CRASHED]
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_found_first_whatever_the_seed(name, seed):
+    report = report_on(lambda: FAULTS[name].make(seed), seed)
+    assert report.findings[0].rule == FAULTS[name].rule
+    assert report.findings[0].severity == EXPECTED[name][FAULTS[name].rule]
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("activation", demo.INITIALIZATION)
 def test_healthy_demo_is_silent(activation, seed):

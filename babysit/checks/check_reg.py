@@ -39,6 +39,13 @@ class Settings:
         "since Adam takes every step equally long: decay that drowns the data reaches 0.8 there, less in small layers",
         above=0.0,
     )
+    away: float = setting(
+        0.1,
+        "cosine by which regularization may point away from zero; a penalty of the right sign points there, or to the "
+        "side of it where an optimizer scales each parameter by itself",
+        above=0.0,
+        most=1.0,
+    )
     share: float = setting(
         0.5, "share of the first loss that is the penalty, from where it is most of the loss", above=0.0, most=1.0
     )
@@ -63,7 +70,7 @@ class Measurement:
             where parameters can't be named.
         step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
         own_change: Relative change of a step from scale 0 to 1; NaN where parameters can't be named.
-        direction: Cosine between what the largest scale adds to a step and the way to zero; NaN where unknown.
+        direction: Cosine between what ten times the strength adds to a step and the way to zero; NaN where unknown.
     """
 
     examples: int
@@ -165,22 +172,25 @@ def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
         middle, before = arrays.independent(trainer.save()), arrays.duplicate(dict(trainer.parameters()))
         generators = seeds.capture()
         updates = []
-        for scale in (0.0, 1.0, settings.top):
+        for scale in (0.0, 1.0, 10.0, settings.top):
             seeds.restore(generators)  # the same dropout masks for each
             trainer.load(arrays.independent(middle))
             trainer.regularization_scale = scale
             updates.append(_update(trainer, batch, before))
-        off, own, top = updates
+        off, own, more, top = updates
     towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
     noise = _length({name: own[name] - off[name] for name in before})
-    shrinking = -sum(arrays.dot(top[name] - own[name], before[name]) for name in before)
+    # at ten times the strength an adaptive optimizer still answers in proportion; far above, it rescales the whole step
+    added = {name: more[name] - own[name] for name in before}
+    shrinking = -sum(arrays.dot(x, before[name]) for name, x in added.items())
+    seen = _length(added) > settings.resolution * _length(own)
     return _Steps(
         pull=_ratio(towards_zero, length),
         step_change=_ratio(change, _length(own)),
         own_change=_ratio(noise, _length(off)),
-        direction=_ratio(shrinking, change * _length(before)),
+        direction=_ratio(shrinking, _length(added) * _length(before)) if seen else math.nan,
     )
 
 
@@ -339,7 +349,7 @@ def decay_not_applied(measured: Measurement, settings: Settings) -> Iterator[Fin
             rise=measured.rise,
             step_change=measured.step_change,
         )
-    elif measured.direction < -settings.pull:
+    elif measured.direction < -settings.away:
         yield decay_not_applied.error(
             f"{rises} then pushes the weights away from zero (cosine {measured.direction:.2f} to the way there).",
             suggestion="Turn the sign of the penalty's gradient: it is added to the gradient of the loss.",

@@ -223,3 +223,12 @@ def test_any_number_can_be_judged():
 def test_messages(changes, message):
     found = find_checks()[NAME].judge(replace(HEALTHY, **changes), Settings())
     assert [f.message for f in found] == [message]
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [(-0.11, NOT_APPLIED), (-0.1, set()), (-0.09, set()), (1.0, set()), (math.nan, set())],
+)
+def test_a_penalty_may_not_push_away_from_zero(direction, expected):
+    found = find_checks()[NAME].judge(replace(HEALTHY, direction=direction), Settings())
+    assert {(f.rule, f.severity) for f in found} == expected
