@@ -191,7 +191,8 @@ def _cure(measured: Measurement) -> str:
 
 def _went(attempt: Attempt, metric: str) -> str:
     graded = f", {metric} {attempt.score:.2f}" if math.isfinite(attempt.score) else ""
-    return f"{attempt.losses[0]:.4g} to {attempt.losses[-1]:.4g} in {len(attempt.losses)} steps{graded}"
+    steps = f"{len(attempt.losses)} step{'s' * (len(attempt.losses) != 1)}"
+    return f"{attempt.losses[0]:.4g} to {attempt.losses[-1]:.4g} in {steps}{graded}"
 
 
 @rule
