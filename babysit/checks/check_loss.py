@@ -36,9 +36,9 @@ class Settings:
         3.0, "standard errors of the mean loss that count as sampling noise; 3 leave 1 false alarm in 370", above=0.0
     )
     large_spread: float = setting(
-        2.0,
-        "spread of the scores that earns a warning; He's initialization on standardized inputs gives a variance of 2, "
-        "this is twice that variance",
+        3.0,
+        "spread of the scores that earns a warning, a variance of 9. He's initialization on standardized inputs gives "
+        "2; a last layer of 16 inputs has twice that by luck (1 + 3 sqrt(2 / 16)), and correlated inputs twice again",
         above=0.0,
     )
     huge_spread: float = setting(

@@ -206,8 +206,8 @@ def test_first_loss(changes, expected):
 @pytest.mark.parametrize(
     ("spread", "loss", "expected"),
     [
-        (2.0, 2.5, set()),
-        (2.01, 2.5, RATHER_SURE),
+        (3.0, 2.5, set()),
+        (3.01, 2.5, RATHER_SURE),
         (4.5, 2.5, RATHER_SURE),
         (4.51, 2.5, SURE),
         (4.51, 2.3 + 0.029, set()),
@@ -328,8 +328,8 @@ def test_no_chance_loss_can_be_judged():
             "The inputs are the same for every example.",
         ),
         (
-            {"spread": 3.0, "training_loss": 4.0, "excess": 5.0},
-            "the first loss is 4, chance is 2.3: the scores already have a spread of 3 (He's initialization on "
+            {"spread": 4.0, "training_loss": 4.0, "excess": 5.0},
+            "the first loss is 4, chance is 2.3: the scores already have a spread of 4 (He's initialization on "
             "standardized inputs gives 1.4).",
         ),
         (
