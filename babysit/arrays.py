@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array, to_device
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 
 from babysit.trainer import Array, Tree
 
@@ -173,12 +173,6 @@ def differing(a: Tree, b: Tree) -> list[str]:
     left, right = dict(leaves(a)), dict(leaves(b))
     names = list(left) + [name for name in right if name not in left]
     return [n for n in names if n not in left or n not in right or not same(left[n], right[n])]
-
-
-def to_host(x: Array) -> list[Any]:
-    """The array as (nested) Python numbers."""
-    values: list[Any] = to_device(x, "cpu").tolist()
-    return values
 
 
 def norm(x: Array) -> float:

@@ -250,10 +250,6 @@ def test_total_and_extremes(make):
     assert arrays.extremes(make(np.array([[3, -2], [0, 1]]))) == (-2.0, 3.0)
 
 
-def test_to_host(make):
-    assert arrays.to_host(make(np.array([[1, 2], [3, 4]]))) == [[1, 2], [3, 4]]
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
 def test_norm_and_dot(make, dtype):
     rng = np.random.default_rng(0)
