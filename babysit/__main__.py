@@ -13,7 +13,7 @@ def main() -> None:
 
         app()
     except BabysitError as error:
-        sys.stderr.write(f"babysit: {error}\n")
+        sys.stderr.write(f"babysit: {_rank()}{error}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("babysit: interrupted\n")
@@ -23,6 +23,12 @@ def main() -> None:
 
         sys.stderr.write(f"babysit: this is a fault of babysit's own, please report it: {blame(error, ours=True)}\n")
         sys.exit(ExitCode.TARGET)
+
+
+def _rank() -> str:
+    from babysit.ranks import launched_rank
+
+    return f"rank {rank}: " if (rank := launched_rank()) else ""
 
 
 if __name__ == "__main__":

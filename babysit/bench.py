@@ -85,7 +85,7 @@ class Bench:
         """
         if split not in self._pools:
             try:
-                self._pools[split] = self._draw(split)
+                self._pools[split] = self.trainer.ranks.joined(self._draw(split))
             finally:
                 self.restore()
         return self._pools[split]

@@ -8,6 +8,7 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     Measurement  a frozen dataclass of plain numbers, curves and names
     measure      (bench, settings) -> Measurement; drives the trainer, and nothing else does
     exhibits     (measured, settings) -> what to show of it
+    TOGETHER     optional: True if it is for programs of several processes alone
     and its rules, functions (measured, settings) -> findings, each decorated with `rule`.
 
 The module's docstring is the check's page, a rule's docstring the rule's. Such modules import neither
@@ -122,6 +123,7 @@ class Check:
         measure: (bench, settings) -> measurement.
         exhibits: (measured, settings) -> what to show.
         rules: Its rules by id, in the order in which they are judged.
+        together: Whether it is for programs of several processes alone; `run` leaves it out elsewhere.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Check:
     measure: Callable[["Bench", Any], Any]
     exhibits: Callable[[Any, Any], Iterable[Exhibit]]
     rules: Mapping[str, Rule]
+    together: bool = False
 
     @property
     def summary(self) -> str:
@@ -157,6 +160,7 @@ def check_of(module: Any) -> Check:
         measure=module.measure,
         exhibits=module.exhibits,
         rules=rules,
+        together=getattr(module, "TOGETHER", False),
     )
 
 

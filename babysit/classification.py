@@ -173,8 +173,8 @@ class Hinge(Classification):
         return math.nan
 
     def multiples(self, targets: Array) -> tuple[float, ...]:  # noqa: ARG002
-        """As it is, or the mean over the other classes."""
-        return (1.0, 1 / (self.classes - 1))
+        """As it is, or the mean over the other classes, or over all of them as PyTorch's multi_margin_loss has it."""
+        return (1.0, 1 / (self.classes - 1), 1 / self.classes)
 
     def logits(self, probabilities: Array) -> Array:
         """A hinge takes no probabilities."""

@@ -17,6 +17,7 @@ from babysit.blame import shown
 from babysit.check import Check, find_checks
 from babysit.config import Config
 from babysit.errors import UsageError
+from babysit.ranks import launched_rank
 from babysit.render import formats, terminal
 from babysit.report import ExitCode, Report, Severity, exit_code
 
@@ -145,7 +146,7 @@ def _writable(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}") from None
     if fresh:
-        path.unlink()
+        path.unlink(missing_ok=True)  # several ranks may try at once
 
 
 def check(options: Options, only: str | None = None) -> ExitCode:
@@ -175,11 +176,13 @@ def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> Exit
 def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
     try:
-        with _bars(plan.checks, quiet=config.quiet) as progress, _printing_aside():
+        with _bars(plan.checks, quiet=config.quiet or launched_rank() > 0) as progress, _printing_aside():
             report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("babysit: interrupted before anything ran\n")
         return ExitCode.INTERRUPTED
+    if launched_rank():
+        return ExitCode.OK  # rank 0 has measured the same, and tells it
     return publish(report, config)
 
 

@@ -13,6 +13,7 @@ from array_api_compat import is_array_api_obj
 from babysit.arrays import are_scores
 from babysit.blame import blame
 from babysit.errors import Skip, TargetError
+from babysit.ranks import Ranks
 from babysit.task import Task
 from babysit.trainer import (
     Array,
@@ -22,6 +23,7 @@ from babysit.trainer import (
     Scalar,
     State,
     SupportsParameters,
+    SupportsRanks,
     SupportsRegularization,
     SupportsTrace,
     Trainer,
@@ -58,10 +60,12 @@ class Driven:
     Attributes:
         seconds: Time spent in the user's code.
         steps: Calls of `step` so far.
+        ranks: The processes that run the program.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
+        self.ranks = Ranks(trainer)
         self.seconds = 0.0
         self.steps = 0
 
@@ -74,9 +78,9 @@ class Driven:
             raise
         except SystemExit as error:
             code = "" if error.code is None else repr(error.code)
-            raise TargetError(f"{call} called sys.exit({code})") from error
+            raise self.ranks.failed(f"{call} called sys.exit({code})") from error
         except BaseException as error:  # the user's code may raise anything
-            raise TargetError(f"{call} raised {blame(error)}") from error
+            raise self.ranks.failed(f"{call} raised {blame(error)}") from error
         finally:
             self.seconds += time.perf_counter() - began
 
@@ -166,16 +170,35 @@ class Driven:
         """The trainer's evaluation, loss and penalty as floats."""
         call = f"evaluate(batch, training={training})"
         with self._guard(call):
-            output = self._trainer.evaluate(batch, training=training)
-        return self._output(call, output)
+            self.ranks.agree(call)
+            output = self._output(call, self._trainer.evaluate(self.ranks.share(batch), training=training))
+            return self.ranks.reduced(output, batch)
+
+    def alone(self, batch: Batch) -> float:
+        """The loss of the whole batch in training mode, on this rank alone."""
+        call = "evaluate(batch, training=True)"
+        with self._guard(call):
+            self.ranks.agree(call)
+            return float(self._output(call, self._trainer.evaluate(batch, training=True)).loss)
+
+    def replicas(self) -> Mapping[str, Array]:
+        """What all ranks must hold alike.
+
+        Raises:
+            Skip: The trainer knows of no ranks.
+        """
+        trainer: SupportsRanks = self._power(SupportsRanks, "compare its ranks")
+        with self._guard("replicas()"):
+            return trainer.replicas()
 
     def step(self, batch: Batch) -> Output:
         """One update, loss and penalty as floats."""
         self.steps += 1
         call = f"step {self.steps}"
         with self._guard(call):
-            output = self._trainer.step(batch)
-        return self._output(call, output)
+            self.ranks.agree(call)
+            output = self._output(call, self._trainer.step(self.ranks.share(batch)))
+            return self.ranks.reduced(output, batch)
 
     def save(self) -> State:
         """The trainer's state."""
@@ -188,7 +211,7 @@ class Driven:
             self._trainer.load(state)
 
     def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
-        """The trainer's trace.
+        """The trainer's trace; of several ranks, each sees its own share.
 
         Raises:
             Skip: The trainer has no trace, or can't follow this network.
@@ -203,7 +226,8 @@ class Driven:
             visiting += time.perf_counter() - began
 
         with self._guard("trace(batch, visit)"):
-            output = trainer.trace(batch, timed, training=training)
+            self.ranks.agree("trace(batch, visit)")
+            output = trainer.trace(self.ranks.share(batch), timed, training=training)
         self.seconds -= visiting  # what is done with a record is babysit's own time
         return self._output("trace(batch, visit)", output)
 

@@ -3,7 +3,9 @@
     BabysitError
     ├── UsageError        2  the command line, babysit.yaml or a saved report is wrong
     └── TargetError       3  the user's program raised, or returned the wrong thing
-        └── RestoreError  3  the trainer could not take its own state back
+        └── LostError     3  the trainer can't be driven any further
+            ├── RestoreError  3  it could not take its own state back
+            └── RanksError    3  one of the program's processes failed, or went its own way
 
 `Skip` is no error: a check raises it to say why it can't be measured on this trainer.
 """
@@ -25,8 +27,16 @@ class TargetError(BabysitError):
     """The target could not be built, or failed while it was driven."""
 
 
-class RestoreError(TargetError):
-    """The trainer could not take its own state back, so no check can go on."""
+class LostError(TargetError):
+    """The trainer can't be driven any further, so no check can go on."""
+
+
+class RestoreError(LostError):
+    """The trainer could not take its own state back."""
+
+
+class RanksError(LostError):
+    """One of the processes that run the program failed, or went its own way."""
 
 
 class Skip(Exception):  # noqa: N818  # control flow of a check, not an error

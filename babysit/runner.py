@@ -11,7 +11,8 @@ from babysit.blame import blame
 from babysit.check import Check
 from babysit.config import Config
 from babysit.diagnose import diagnose
-from babysit.errors import RestoreError, Skip, TargetError, UsageError
+from babysit.errors import LostError, RanksError, Skip, TargetError, UsageError
+from babysit.ranks import launched_together
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -
         checks: All checks by name, in the lecture's order.
         only: The one check to run.
     """
-    chosen, rules = set(checks), None
+    chosen, rules = {name for name, check in checks.items() if launched_together() or not check.together}, None
     if config.select:
         names = set(config.select)
         chosen = {name for name, check in checks.items() if name in names or names & set(check.rules)}
         rules = frozenset(id for name in names for id in (checks[name].rules if name in checks else (name,)))
     if only is not None:
-        if only not in chosen:
+        if config.select and only not in chosen:
             raise UsageError(f"nothing of {only} is selected: {', '.join(config.select)}")
         chosen = {only}
     return Plan(
@@ -123,7 +124,7 @@ def _next(bench: "Bench", check: Check, plan: Plan, gone: dict[str, str]) -> Res
     result, lost = _result(bench, check, settings)
     bench.advance(1, 1)
     if lost:
-        gone[""] = f"the trainer could not be put back after {check.name}"
+        gone[""] = f"{lost} {check.name}"
     if result.measurement is not None:
         gone |= {rule: f"{rule} was found by {check.name}" for rule in _errors(check, result, settings, plan)}
     return result
@@ -135,16 +136,18 @@ def _errors(check: Check, result: Result, settings: Any, plan: Plan) -> set[str]
     return {f.rule for f in found if f.severity is Severity.ERROR} - set(plan.ignore)
 
 
-def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, bool]:
-    """One check, measured, and whether the trainer is lost; what fails makes a result too."""
+def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
+    """One check, measured, and how the trainer got lost, if so; what fails makes a result too."""
     began, target_seconds, steps = time.perf_counter(), bench.trainer.seconds, bench.trainer.steps
-    measurement, status, reason, lost = None, Status.PASSED, "", False
+    measurement, status, reason, lost = None, Status.PASSED, "", ""
     try:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
     except TargetError as error:
-        status, reason, lost = Status.CRASHED, str(error), isinstance(error, RestoreError)
+        status, reason = Status.CRASHED, str(error)
+        if isinstance(error, LostError):
+            lost = "a rank failed in" if isinstance(error, RanksError) else "the trainer could not be put back after"
     except Exception as error:  # noqa: BLE001  # one check's own crash must not lose what the others found
         status, reason = Status.CRASHED, f"a fault of babysit's own, please report it: {blame(error, ours=True)}"
     spent = bench.trainer.seconds - target_seconds

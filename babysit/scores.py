@@ -13,7 +13,7 @@ from babysit.bench import Bench
 from babysit.driven import Driven
 from babysit.errors import Skip
 from babysit.first_loss import SAME
-from babysit.task import Task
+from babysit.task import Regression, Task
 from babysit.trainer import Array, Batch, Record
 
 SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
@@ -65,7 +65,7 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
     logits = task.logits(joined) if as_probabilities else joined
     spread = score_spread(task, logits, truth)
     uninformed = _uninformed_loss(task, logits, truth)
-    excess = task.spread_excess(spread) * (chance["mean y^2"] if task.metric == "R²" else 1.0)
+    excess = task.spread_excess(spread * _root_mean_square(truth) if task.metric == "R²" else spread)
     excess = max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess
     luck = abs(task.reference_loss(logits, truth) - uninformed)
     fitting = (m for m in task.multiples(truth) if math.isclose(loss, m * reference, rel_tol=SAME))
@@ -106,7 +106,7 @@ def score_spread(task: Task, scores: Array, targets: Array) -> float:
     xp = array_namespace(scores)
     values = xp.astype(scores, xp.float64)
     if task.metric == "R²":
-        scale = math.sqrt(float(xp.mean(xp.astype(targets, xp.float64) ** 2)))
+        scale = _root_mean_square(targets)
         return math.sqrt(float(xp.mean(values**2))) / scale if scale > 0 else math.nan
     classes = getattr(task, "classes", 0)
     if classes < 2:
@@ -114,6 +114,11 @@ def score_spread(task: Task, scores: Array, targets: Array) -> float:
     axis = 1 if values.shape[1] == classes else values.ndim - 1
     centered = values - xp.mean(values, axis=axis, keepdims=True)
     return math.sqrt(float(xp.mean(centered**2)) * classes / (classes - 1))
+
+
+def _root_mean_square(values: Array) -> float:
+    xp = array_namespace(values)
+    return math.sqrt(float(xp.mean(xp.astype(values, xp.float64) ** 2)))
 
 
 def _uninformed_loss(task: Task, scores: Array, targets: Array) -> float:
@@ -173,5 +178,5 @@ def variation(task: Task, scores: Array | None, targets: Any) -> float:
     widest = math.sqrt(float(xp.max(xp.var(rows, axis=0))))
     if task.metric != "R²":
         return widest
-    scale = math.sqrt(task.constant_loss(targets))
+    scale = math.sqrt(Regression().constant_loss(targets))
     return widest / scale if scale > 0 else math.nan

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from babysit.ranks import launched_rank
+
 
 @dataclass(frozen=True)
 class GlobalStates:
@@ -24,8 +26,10 @@ def seed_everything(seed: int) -> None:
     """Seed Python's and NumPy's global generators, and PyTorch's if the program has imported it.
 
     Args:
-        seed: 0 to 2^32 - 1.
+        seed: 0 to 2^32 - 1. Each rank of several processes gets its own, as it would where nobody seeds: dropout must
+            not be the same on all.
     """
+    seed = (seed + launched_rank()) % 2**32
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     if "torch" in sys.modules:

@@ -3,10 +3,11 @@
 Arrays stay on the device that holds them; only `summary` brings numbers to the host, once.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from babysit import arrays
 from babysit.trainer import Array, Record
@@ -22,6 +23,9 @@ BOUNDED = ("tanh", "sigmoid")  # kinds that can saturate
 RECTIFIED = ("relu",)  # kinds that can die: no gradient at all below zero
 PIECEWISE = ("maxout",)
 SLOPED = ("prelu",)
+
+ADDED = ("sum", "squares", "saturated", "through")  # what adds up over batches
+KEPT = {"max": "maximum", "min": "minimum"}  # what is kept of them, and by which function
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,63 @@ class LayerSummary:
     one_sign: bool
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """One batch of a layer's values, reduced; on the device that holds them.
+
+    Args:
+        examples: Values seen of each unit.
+        sum: Of each unit, (units,), in double precision.
+        squares: Sum of squares over all units.
+        max: Of each unit, (units,).
+        min: Of each unit, (units,).
+        saturated: How many values have next to no local gradient; of a bounded activation only.
+        through: Sum of the local gradients over the largest possible; of a bounded activation or rectifier only.
+    """
+
+    examples: int
+    sum: Array
+    squares: Array
+    max: Array
+    min: Array
+    saturated: Array | None = None
+    through: Array | None = None
+
+
+def reduced(array: Array, unit_axis: int, kind: str) -> Reduced:
+    """The plain implementation, for any array library; `adapters` may have a faster one that tests hold equal to it."""
+    values = _units_last(array, unit_axis)  # (M, units)
+    xp = array_namespace(values)
+    wide = xp.astype(values, xp.float64)
+    saturated = through = None
+    if kind in BOUNDED:
+        local = 1 - wide**2 if kind == "tanh" else 4 * wide * (1 - wide)
+        saturated, through = xp.sum(xp.astype(local < SATURATED, xp.float64)), xp.sum(local)
+    elif kind in RECTIFIED:
+        through = xp.sum(xp.astype(values > 0, xp.float64))
+    return Reduced(
+        examples=int(values.shape[0]),
+        sum=xp.sum(wide, axis=0),
+        squares=xp.sum(wide**2),
+        max=xp.max(values, axis=0),
+        min=xp.min(values, axis=0),
+        saturated=saturated,
+        through=through,
+    )
+
+
 def _units_last(values: Array, axis: int) -> Array:  # (N, units, ...) -> (M, units)
     xp = array_namespace(values)
     moved = xp.moveaxis(values, axis, -1)
     return xp.reshape(moved, (-1, moved.shape[-1]))
+
+
+def _reduction(array: Array) -> Callable[[Array, int, str], Reduced]:
+    if is_torch_array(array):
+        from babysit.adapters.pytorch_statistics import reduced as fast
+
+        return fast
+    return reduced
 
 
 class UnitStatistics:
@@ -92,26 +149,36 @@ class UnitStatistics:
 
     def update_values(self, array: Array, unit_axis: int) -> None:
         """Add values whose units lie along `unit_axis`."""
-        values = _units_last(array, unit_axis)  # (M, units)
-        xp = array_namespace(values)
-        self.examples += int(values.shape[0])
-        wide = xp.astype(values, xp.float64)
-        self._add("sum", xp.sum(wide, axis=0))
-        self._add("squares", xp.sum(wide**2, axis=0))
-        self._keep("max", xp.max(values, axis=0), xp.maximum)
-        self._keep("min", xp.min(values, axis=0), xp.minimum)
-        if self.kind in BOUNDED:
-            local = 1 - wide**2 if self.kind == "tanh" else 4 * wide * (1 - wide)
-            self._add("saturated", xp.sum(xp.astype(local < SATURATED, xp.float64)))
-            self._add("through", xp.sum(local))
-        elif self.kind in RECTIFIED:
-            self._add("through", xp.sum(xp.astype(values > 0, xp.float64)))
+        found = _reduction(array)(array, unit_axis, self.kind)
+        self.examples += found.examples
+        for name in ADDED:
+            if getattr(found, name) is not None:
+                self._add(name, getattr(found, name))
+        for name in KEPT:
+            self._keep(name, getattr(found, name))
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """All that was accumulated, to be added to another's."""
+        return {"examples": self.examples, **self._sums}
+
+    def add(self, seen: Mapping[str, Any]) -> None:
+        """Add what another accumulated of the same layer."""
+        self.examples += seen["examples"]
+        for name, value in seen.items():
+            if name in KEPT:
+                self._keep(name, value)
+            elif name != "examples":
+                self._add(name, value)
 
     def _add(self, name: str, value: Array) -> None:
         self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def _keep(self, name: str, value: Array, choose: Any) -> None:
-        self._sums[name] = choose(self._sums[name], value) if name in self._sums else value
+    def _keep(self, name: str, value: Array) -> None:
+        if name in self._sums:
+            choose = getattr(array_namespace(value), KEPT[name])
+            value = choose(self._sums[name], value)
+        self._sums[name] = value
 
     def _add_wins(self, record: Record) -> None:
         pieces: Array = record.inputs  # (N, units, pieces)
@@ -142,7 +209,7 @@ class UnitStatistics:
         still = (largest - least <= CONSTANT * size) & xp.isfinite(size)
         if self.kind in RECTIFIED:
             still = still & ~dead
-        power = float(xp.sum(sums["squares"])) / n
+        power = float(sums["squares"]) / n
         means = sums["sum"] / n
         mean = float(xp.mean(means))
         total = n * units

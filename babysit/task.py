@@ -13,6 +13,7 @@ from array_api_compat import array_namespace
 
 from babysit.classification import Classification, Hinge, LanguageModel
 from babysit.labels import entropy, safe_log
+from babysit.regression import Regression
 
 __all__ = [
     "NAMES",
@@ -165,65 +166,6 @@ class Binary(MultiLabel):
     """Yes or no; scores are logits (N,) or (N, 1), targets 0 or 1."""
 
     name: str = field(default="binary", kw_only=True)
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Real values under the mean squared error; scores are predictions of the targets' shape."""
-
-    name: str = field(default="regression", kw_only=True)
-    metric: str = field(default="R²", kw_only=True)
-
-    def chance_losses(self, targets: Array) -> Mapping[str, float]:
-        """The targets' mean square, when predictions are 0; their variance, when predictions are their mean."""
-        xp = array_namespace(targets)
-        values = xp.astype(targets, xp.float64)
-        return {"mean y^2": float(xp.mean(values**2)), "variance of y": self.constant_loss(targets)}
-
-    def constant_loss(self, targets: Array) -> float:
-        """The variance around the mean, averaged over outputs."""
-        xp = array_namespace(targets)
-        values = xp.astype(targets, xp.float64)
-        return float(xp.mean((values - xp.mean(values, axis=0, keepdims=True)) ** 2))
-
-    def best_constant_score(self, targets: Array) -> float:  # noqa: ARG002
-        """0, that of the mean."""
-        return 0.0
-
-    def score(self, scores: Array, targets: Array) -> float:
-        """R^2, 1 minus squared error over variance; NaN if the targets are constant."""
-        constant = bool(array_namespace(targets).all(targets == targets[:1]))
-        variance = 0.0 if constant else self.constant_loss(targets)
-        return 1 - self.reference_loss(scores, targets) / variance if variance > 0 else math.nan
-
-    def reference_loss(self, scores: Array, targets: Array) -> float:
-        """Mean squared error, scores and targets aligned element by element."""
-        xp = array_namespace(scores, targets)
-        aligned = xp.reshape(scores, targets.shape)
-        return float(xp.mean((xp.astype(aligned, xp.float64) - xp.astype(targets, xp.float64)) ** 2))
-
-    def probability_loss(self, scores: Array, targets: Array) -> float:  # noqa: ARG002
-        """A squared error takes no probabilities."""
-        return math.nan
-
-    def multiples(self, targets: Array) -> tuple[float, ...]:
-        """A mean over the outputs, or their sum; and half of either, whose gradient has no 2."""
-        outputs = float(math.prod(targets.shape[1:]))
-        return (1.0, 0.5, outputs, outputs / 2)
-
-    def logits(self, probabilities: Array) -> Array:
-        """A squared error takes no probabilities."""
-        return probabilities
-
-    def spread_excess(self, spread: float) -> float:
-        """s^2: the squared error adds the variance of predictions that know nothing."""
-        return spread**2
-
-    def problem(self, scores: Array | None, targets: Array) -> str:
-        """One prediction for each target."""
-        if scores is not None and math.prod(scores.shape) != math.prod(targets.shape):
-            return f"predictions {tuple(scores.shape)} against targets {tuple(targets.shape)}: one for each is needed"
-        return ""
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,10 @@ def trace_layers(
         if record.phase != "forward" or record.kind in ("norm", "softmax"):
             return
         if record.kind == "linear":
-            fed.setdefault(record.name, UnitStatistics(record.name, "linear")).update_values(
-                record.inputs, record.unit_axis
-            )
+            if record.inputs is not None:
+                fed.setdefault(record.name, UnitStatistics(record.name, "linear")).update_values(
+                    record.inputs, record.unit_axis
+                )
         else:
             outputs.setdefault(record.name, UnitStatistics(record.name, record.kind)).update(record)
 
@@ -46,4 +47,15 @@ def trace_layers(
         trainer.trace(batch, visit)
     if not outputs:
         raise Skip("no nonlinearity was seen in the forward pass: there is nothing that could die or saturate")
+    for layers in (outputs, fed):
+        _over_ranks(trainer, layers)
     return outputs, fed
+
+
+def _over_ranks(trainer: "Driven", layers: dict[str, UnitStatistics]) -> None:
+    """Add what the other ranks have seen."""
+    every = trainer.ranks.gather({name: layer.seen for name, layer in layers.items()})
+    for rank, others in enumerate(every):
+        for name, seen in others.items():
+            if rank != trainer.ranks.rank and name in layers:
+                layers[name].add(seen)

@@ -6,7 +6,7 @@ Satisfy it by structure, no base class needed, or let an adapter in `babysit.ada
     ├── SupportsTrace        + trace: what flows through the layers, forward and backward
     ├── SupportsParameters   + parameters and gradients by name
     ├── SupportsRegularization  + the strengths the program states
-    └── SupportsRanks        + rank, size, gather: one program on several processes
+    └── SupportsRanks        + rank, size, gather, ...: one program on several processes
 
 A check that needs a power the trainer lacks is skipped, with the reason; it never passes.
 """
@@ -159,11 +159,28 @@ class SupportsRegularization(Protocol):
 
 @runtime_checkable
 class SupportsRanks(Protocol):
-    """A trainer that runs as one of several processes."""
+    """A trainer that runs as one of several processes, each on its share of the data.
+
+    Attributes:
+        rank: This process's number, from 0.
+        size: How many there are.
+    """
 
     rank: int
     size: int
 
     def gather(self, value: Any) -> list[Any]:
-        """The value of every rank, in the order of ranks, on every rank."""
+        """The value of every rank, in the order of ranks, on every rank; arrays arrive on this rank's device."""
+        ...
+
+    def replicas(self) -> Mapping[str, Array]:
+        """What all ranks must hold alike: parameters, and buffers but for those that the next pass makes alike."""
+        ...
+
+    def fail(self, message: str) -> None:
+        """Leave word for the other ranks that this one can't go on."""
+        ...
+
+    def failure(self) -> str:
+        """The word left by the first rank that couldn't go on; empty if none has."""
         ...

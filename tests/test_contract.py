@@ -27,6 +27,7 @@ RULES = {
         "nondeterministic-evaluation",
         "bad-output",
     },
+    "check-parallel": {"ranks-diverge", "ranks-share-data", "ranks-share-noise"},
     "check-activations": {
         "dead-relu",
         "killed-by-learning-rate",

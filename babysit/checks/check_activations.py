@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from babysit.bench import Bench
 
 ORDER = 30
-BLOCKED_BY = ("state-not-restored",)
+BLOCKED_BY = ("state-not-restored", "ranks-diverge")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from babysit.bench import Bench
 
 ORDER = 50
-BLOCKED_BY = ("state-not-restored",)
+BLOCKED_BY = ("state-not-restored", "ranks-diverge")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Array, Batch
 
 ORDER = 60
-BLOCKED_BY = ("state-not-restored", "non-finite-loss")
+BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss")
 
 
 @dataclass(frozen=True)

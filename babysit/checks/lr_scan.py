@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from babysit.bench import Bench
 
 ORDER = 90
-BLOCKED_BY = ("state-not-restored", "non-finite-loss", "step-changes-nothing", "task-mismatch")
+BLOCKED_BY = (
+    "state-not-restored",
+    "ranks-diverge",
+    "non-finite-loss",
+    "step-changes-nothing",
+    "task-mismatch",
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from babysit.bench import Bench
 
 ORDER = 80
-BLOCKED_BY = ("state-not-restored", "non-finite-loss", "task-mismatch")
+BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")
 
 
 @dataclass(frozen=True)

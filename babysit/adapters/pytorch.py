@@ -1,0 +1,333 @@
+"""PyTorch programs as they are: a module, a loss, an optimizer and loaders."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+
+from babysit import seeds
+from babysit.adapters.pytorch_batches import read
+from babysit.adapters.pytorch_modes import Modes, Rates
+from babysit.adapters.pytorch_program import Loss, Program, original, predicts_the_next
+from babysit.adapters.pytorch_ranks import ProcessGroup, replicas
+from babysit.adapters.pytorch_regularization import Regularization, WithoutDropout, is_dropping
+from babysit.adapters.pytorch_state import Everything, require_state_dict
+from babysit.adapters.pytorch_tasks import Watch, task_of
+from babysit.adapters.pytorch_trace import Trace
+from babysit.errors import TargetError
+from babysit.task import Task, task_named
+from babysit.trainer import Batch, Output, State, Visit
+
+FRAMEWORK = "torch"
+
+
+class PyTorchTrainer:
+    """Drives a PyTorch program.
+
+    Data goes to the model's device. A compiled model is measured through the module that was compiled, a distributed
+    one steps through its wrapper and is measured through the module inside. Modules that are in evaluation mode in a
+    model that is in training mode stay so in every step. Schedulers are left alone; where one has set every rate to 0
+    for its warm-up, the rates are those it goes back to, `initial_lr`.
+
+    Args:
+        model: The network. Gets a batch's inputs: a tensor, a tuple as arguments, a dict as keywords.
+        loss: `loss(scores, targets)`, a module or any callable; None for a model that returns its own, which then gets
+            the targets too (as `labels` where it has them).
+        optimizer: Any of torch's optimizers.
+        train: A DataLoader or any iterable of (inputs, targets), or of dicts with `labels`; begins anew each time.
+        val: The same for the validation split.
+        task: A task or its name; None where the program calls one of torch's losses that says it.
+        penalty: A term of the loss beside the data's; a function without arguments.
+        update: `update(total)` in place of zero_grad, backward and step: for clipping, accumulation, loss scaling,
+            several optimizers.
+        stateful: What else a step changes, by its `state_dict`: a scaler, a scheduler, an average, further optimizers
+            (whose learning rates and decay are scaled along).
+
+    Raises:
+        TargetError: One of these can't be used; the message says which and why.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss | None,
+        optimizer: Optimizer,
+        train: Iterable[Any],
+        val: Iterable[Any] | None = None,
+        *,
+        task: Task | str | None = None,
+        penalty: Callable[[], Any] | None = None,
+        update: Callable[[Tensor], Any] | None = None,
+        stateful: Sequence[Any] = (),
+    ) -> None:
+        _require(model, optimizer, stateful)
+        self._model, self._module = model, original(model)
+        self._optimizer, self._update = optimizer, update
+        self._optimizers = [optimizer, *(thing for thing in stateful if isinstance(thing, Optimizer))]
+        self._loaders: dict[str, Iterable[Any]] = {"train": train} | ({} if val is None else {"val": val})
+        self._measured = Program(self._module, loss)
+        self._stepped = Program(_stepping(model), loss)
+        self._rates = Rates(self._optimizers)
+        self._regularization = Regularization(self._module, self._optimizers, penalty)
+        self._everything = _everything(self._module, loss, self._optimizers, stateful, self._loaders)
+        self._modes = Modes(model)
+        self._ranks = ProcessGroup()
+        self.rank, self.size = self._ranks.rank, self._ranks.size
+        self._last: dict[str, Tensor] | None = None
+        self._dropout: float | None = None
+        self.task = task if task is not None and not isinstance(task, str) else self._read_task(task)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the first parameter group that has one; the others keep their ratio to it."""
+        return self._rates.first
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rates.first = value
+
+    @property
+    def regularization_scale(self) -> float:
+        """Scales weight decay and the penalty; at 0 dropout is off too, whether a module or a function."""
+        return self._regularization.scale
+
+    @regularization_scale.setter
+    def regularization_scale(self, value: float) -> None:
+        self._regularization.scale = value
+
+    def batches(self, split: str = "train") -> Iterator[Batch]:
+        """Batches of the split on the model's device; none if there is no such split."""
+        if split in self._loaders:
+            for inputs, targets in read(self._loaders[split], self._device):
+                yield inputs, targets[:, 1:] if self._measured.shifted else targets
+
+    def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
+        """Loss, penalty and scores. Statistics that training moves, and all generators, are put back."""
+        with self._unchanged(training=training), torch.no_grad(), self._regularization.applied():
+            loss, scores = self._measured(batch)
+            return Output(loss, self._regularization.term() + self._regularization.decay(), scores)
+
+    def step(self, batch: Batch) -> Output:
+        """One update in training mode; the scores are not kept, so that memory holds no more than the program's own."""
+        self._modes.ready_to_step()
+        with self._regularization.applied():
+            loss = self._stepped(batch)[0]
+            term = self._regularization.term()
+            penalty = self._regularization.decay() + (term.detach() if isinstance(term, Tensor) else term)
+            total = loss + term if isinstance(term, Tensor) else loss
+            updated = self._updated(total, batch)
+        return Output(loss.detach(), penalty, updated=updated)
+
+    def _updated(self, total: Tensor, batch: Batch) -> bool:
+        """Updates, and says whether any optimizer really did."""
+        self._last = None
+        if self._update is not None:
+            with self._noting() as noted:
+                self._update(total)
+            return bool(noted)
+        self._optimizer.zero_grad()
+        torch.autograd.backward(total)
+        if isinstance(self._optimizer, LBFGS):
+            self._optimizer.step(lambda: self._again(batch))  # type: ignore[no-untyped-call]
+        else:
+            self._optimizer.step()
+        return True
+
+    def _again(self, batch: Batch) -> Tensor:
+        """What a line search calls: the loss and its gradients once more."""
+        with torch.enable_grad():
+            self._optimizer.zero_grad()
+            total = self._stepped(batch)[0] + self._regularization.term()
+            torch.autograd.backward(total)
+        return total
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[list[Optimizer]]:
+        """Which optimizers step inside, and with what gradients: an update may clear them behind the step."""
+        stepped: list[Optimizer] = []
+
+        def note(optimizer: Optimizer, *args: Any) -> None:  # noqa: ARG001
+            stepped.append(optimizer)
+            self._last = self._held_gradients()
+
+        handles = [optimizer.register_step_pre_hook(note) for optimizer in self._optimizers]
+        try:
+            yield stepped
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def save(self) -> State:
+        """A copy of everything that a step can change."""
+        return self._everything.capture()
+
+    def load(self, state: State) -> None:
+        """Put all of it back, bit for bit."""
+        self._everything.restore(state)
+
+    def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
+        """One forward and, in training mode, backward pass without an update."""
+        trace = Trace(self._module, visit)
+        with self._unchanged(training=training), torch.set_grad_enabled(training), self._regularization.applied():
+            loss, scores = self._measured(batch, trace.watching)
+            total = loss + self._regularization.term()
+            wanted = [p for p in self._module.parameters() if p.requires_grad]
+            if total.requires_grad and wanted:
+                torch.autograd.grad(total, wanted, allow_unused=True)
+            return Output(loss.detach(), total.detach() - loss.detach() + self._regularization.decay(), scores)
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """The trainable parameters by name."""
+        return {name: p.detach() for name, p in self._trainable().items()}
+
+    def _trainable(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self._module.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Overwrite the named parameters."""
+        named = self._trainable()
+        for name, value in values.items():
+            named[name].copy_(torch.as_tensor(value))
+
+    def gradients(self, batch: Batch) -> tuple[Output, Mapping[str, Tensor]]:
+        """Gradients of loss plus penalty, that of coupled decay included; none for what the loss doesn't reach."""
+        named = self._trainable()
+        with self._unchanged(training=True), torch.enable_grad(), self._regularization.applied():
+            loss, scores = self._measured(batch)
+            term = self._regularization.term()
+            found = torch.autograd.grad(loss + term, list(named.values()), allow_unused=True)
+            reached = {name: g for name, g in zip(named, found, strict=True) if g is not None}
+            self._regularization.add_decay({id(named[name]): g for name, g in reached.items()})
+            penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()
+        return Output(loss.detach(), penalty, scores), reached
+
+    def last_gradients(self) -> Mapping[str, Tensor]:
+        """What the latest step used, after accumulation, unscaling and clipping."""
+        return self._last if self._last is not None else self._held_gradients()
+
+    def _held_gradients(self) -> dict[str, Tensor]:
+        return {name: p.grad.detach().clone() for name, p in self._trainable().items() if p.grad is not None}
+
+    def strengths(self) -> Mapping[str, float]:
+        """Weight decay, the penalty's first value and the highest dropout rate, where there are such."""
+        if self._dropout is None:
+            self._dropout = self._seen_dropout()
+        return self._regularization.strengths(self._dropout)
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank of the process group."""
+        return self._ranks.gather(value, self._device)
+
+    def replicas(self) -> Mapping[str, Tensor]:
+        """Parameters, and buffers that no distributed wrapper makes alike ahead of the next pass."""
+        return replicas(self._stepped.model, self._module)
+
+    def fail(self, message: str) -> None:
+        """Leave word for the other ranks."""
+        self._ranks.fail(message)
+
+    def failure(self) -> str:
+        """The word that another has left."""
+        return self._ranks.failure()
+
+    def _seen_dropout(self) -> float:
+        with self._first_batch() as batch, self._unchanged(training=True), torch.no_grad():
+            with WithoutDropout(keep=True) as seen:
+                self._measured(batch)
+            modules = (m for m in self._module.modules() if m.training and is_dropping(m))
+            rates = [float(getattr(m, name, None) or 0) for m in modules for name in ("p", "drop_prob")]
+        return float(max([seen.rate, *rates]))
+
+    def _read_task(self, name: str | None) -> Task:
+        """The task of this name, or the one that the loss says, by the scores of the first batch."""
+        with self._first_batch() as batch, self._unchanged(training=False), torch.no_grad():
+            with Watch() as watch:
+                loss, scores = self._measured(batch)
+            if name == "language-model" or self._measured.loss is None:
+                self._measured.shifted = self._stepped.shifted = predicts_the_next(scores, batch[1], loss)
+                scores = scores[:, :-1] if self._measured.shifted and scores is not None else scores
+        if name is None:
+            return task_of(watch.calls, scores)
+        if scores is None:
+            raise TargetError(f"task={name!r}, but the model gives no scores to read it from; give a Task")
+        try:
+            return task_named(name, scores)
+        except (ValueError, IndexError) as error:
+            raise TargetError(f"task={name!r}, with scores of shape {tuple(scores.shape)}: {error}") from error
+
+    @contextlib.contextmanager
+    def _first_batch(self) -> Iterator[Batch]:
+        """The first training batch; drawing it moves no generator."""
+        kept, outside = self._everything.generators(), seeds.capture()
+        try:
+            batch = next(self.batches(), None)
+            if batch is None:
+                raise TargetError("`train` yielded no batch, so there is nothing to train on")
+            yield batch
+        finally:
+            self._everything.restore_generators(kept)
+            seeds.restore(outside)
+
+    @contextlib.contextmanager
+    def _unchanged(self, *, training: bool) -> Iterator[None]:
+        """The model in this mode; modes, generators and what training moves are put back."""
+        generators = self._everything.generators()
+        buffers = self._everything.buffers() if training else None
+        try:
+            with self._modes.borrowed(training=training):
+                yield
+        finally:
+            self._everything.restore_generators(generators)
+            if buffers is not None:
+                self._everything.restore_buffers(buffers)
+
+    @property
+    def _device(self) -> torch.device:
+        held = next((x for x in (*self._module.parameters(), *self._module.buffers())), None)
+        return torch.device("cpu") if held is None else held.device
+
+
+def _require(model: Any, optimizer: Any, stateful: Sequence[Any]) -> None:
+    if not isinstance(model, nn.Module):
+        raise TargetError(f"model= must be a torch.nn.Module, not a {type(model).__name__}")
+    if not isinstance(optimizer, Optimizer):
+        raise TargetError(f"optimizer= must be a torch.optim.Optimizer, not a {type(optimizer).__name__}")
+    require_state_dict(stateful)
+
+
+def _stepping(model: nn.Module) -> nn.Module:
+    """The module to step through: a distributed wrapper, but not a compiled one."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner if isinstance(inner, nn.Module) else model
+
+
+def _everything(
+    module: nn.Module,
+    loss: Any,
+    optimizers: Sequence[Optimizer],
+    stateful: Sequence[Any],
+    loaders: Mapping[str, Any],
+) -> Everything:
+    modules = {"": module} | ({"loss.": loss} if isinstance(loss, nn.Module) else {})
+    modules |= {f"stateful.{k}.": thing for k, thing in enumerate(stateful) if isinstance(thing, nn.Module)}
+    others = [thing for thing in stateful if not isinstance(thing, nn.Module | Optimizer)]
+    return Everything(modules, optimizers, others, loaders)
+
+
+def adapt(made: Any) -> PyTorchTrainer | None:
+    """A module alone is no program yet.
+
+    Raises:
+        TargetError: It is one; the message says what to write.
+    """
+    if isinstance(made, nn.Module):
+        raise TargetError(
+            f"the factory returned a {type(made).__name__} without loss, optimizer and data; write "
+            "`return PyTorchTrainer(model, loss, optimizer, train)` with `from babysit.adapters.pytorch import "
+            "PyTorchTrainer`"
+        )
+    return None

@@ -1,0 +1,119 @@
+"""The user's model and loss, called as their own program calls them."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from babysit.adapters.pytorch_batches import call
+from babysit.classification import LanguageModel
+from babysit.errors import TargetError
+from babysit.trainer import Batch, Tree
+
+Loss: TypeAlias = Callable[[Any, Any], Tensor]
+Around: TypeAlias = Callable[[], AbstractContextManager[Any]]
+
+
+def original(model: nn.Module) -> nn.Module:
+    """The module itself, out of `torch.compile`, DistributedDataParallel and their like."""
+    for wrapper in ("_orig_mod", "module"):
+        inner = getattr(model, wrapper, None)
+        if isinstance(inner, nn.Module) and (wrapper == "_orig_mod" or _is_parallel(model)):
+            return original(inner)
+    return model
+
+
+def _is_parallel(model: nn.Module) -> bool:
+    return isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+
+
+class Program:
+    """Scores and loss of a batch.
+
+    Args:
+        model: The module; gets the inputs of a batch.
+        loss: `loss(scores, targets)`, or None for a model that returns its own; it then gets the targets too.
+
+    Attributes:
+        shifted: Whether the model predicts the next token of its labels, the first of which it never sees as one.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss | None) -> None:
+        self.model, self.loss = model, loss
+        self.shifted = False
+        self._labels = "labels" in inspect.signature(model.forward).parameters
+
+    def __call__(self, batch: Batch, around: Around = contextlib.nullcontext) -> tuple[Tensor, Tensor | None]:
+        """The data loss with its graph, and the scores.
+
+        Args:
+            batch: On the model's device.
+            around: Makes a context in which the model runs, and its loss does not.
+
+        Raises:
+            TargetError: The loss is no tensor of one element.
+        """
+        inputs, targets = batch
+        if self.loss is None:
+            with around():
+                output = self._call_with_targets(inputs, targets)
+            loss, scores = own_loss(output), scores_of(output)
+            return loss, scores[:, :-1] if self.shifted and scores is not None else scores
+        with around():
+            output = call(self.model, inputs)
+        seen = getattr(output, "logits", output)
+        loss = self.loss(seen, targets)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
+            raise TargetError(f"the loss must be a tensor of one number, not a {type(loss).__name__}{shape}")
+        return loss, scores_of(seen)
+
+    def _call_with_targets(self, inputs: Tree, targets: Any) -> Any:
+        if self.shifted:
+            unseen = torch.full_like(targets[:, :1], -100)
+            targets = torch.cat([unseen, targets], dim=1)
+        if self._labels:
+            return call(self.model, inputs, labels=targets)
+        if isinstance(inputs, dict):
+            raise TargetError("loss=None, and the model's forward takes no `labels`: give loss=")
+        return call(self.model, (*inputs, targets) if isinstance(inputs, tuple | list) else (inputs, targets))
+
+
+def own_loss(output: Any) -> Tensor:
+    """The loss in a model's own output: `.loss`, `["loss"]`, or the one number of a tuple.
+
+    Raises:
+        TargetError: There is none.
+    """
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if loss is None and isinstance(output, tuple | list):
+        loss = next((part for part in output if isinstance(part, Tensor) and part.ndim == 0), None)
+    if isinstance(output, Tensor) and output.numel() == 1:
+        loss = output
+    if not isinstance(loss, Tensor):
+        raise TargetError(f"loss=None, but the model's output (a {type(output).__name__}) has no loss: give loss=")
+    return loss.mean()  # data parallel models return one a device
+
+
+def scores_of(output: Any) -> Tensor | None:
+    """The scores in a model's output: itself, `.logits`, `["logits"]`, or the first tensor with examples."""
+    if isinstance(output, Mapping):
+        output = output["logits"] if "logits" in output else tuple(output.values())
+    elif getattr(output, "logits", None) is not None:
+        output = output.logits
+    if isinstance(output, tuple | list):
+        output = next((part for part in output if isinstance(part, Tensor) and part.ndim), None)
+    return output.detach() if isinstance(output, Tensor) and output.ndim else None
+
+
+def predicts_the_next(scores: Tensor | None, targets: Any, loss: Tensor) -> bool:
+    """Whether the loss is that of scores held against the tokens that follow them, rather than their own."""
+    if scores is None or scores.ndim != 3 or not isinstance(targets, Tensor) or targets.shape != scores.shape[:2]:
+        return False
+    task = LanguageModel(int(scores.shape[-1]))
+    here, next_one = task.reference_loss(scores, targets), task.reference_loss(scores[:, :-1], targets[:, 1:])
+    return abs(next_one - float(loss)) < abs(here - float(loss))

@@ -1,0 +1,232 @@
+"""All that a step of a PyTorch program can change: copied, and put back bit for bit."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from babysit.errors import TargetError
+
+
+class Everything:
+    """A program's state as a named tree of tensors and plain values.
+
+    Args:
+        modules: Modules by name: the model as "", the loss where it is a module, ...
+        optimizers: All of them.
+        stateful: What else has a `state_dict`.
+        loaders: Loaders by split, for the generators that they own.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizers: Sequence[Optimizer],
+        stateful: Sequence[Any],
+        loaders: Mapping[str, Any],
+    ) -> None:
+        self._modules, self._optimizers, self._stateful = modules, optimizers, stateful
+        self._generators = dict(own_generators(loaders))
+
+    def capture(self) -> dict[str, Any]:
+        """A copy of all of it."""
+        parameters = self.parameters()
+        return {
+            "parameters": {name: p.detach().clone() for name, p in parameters.items()},
+            "gradients": {name: None if p.grad is None else p.grad.detach().clone() for name, p in parameters.items()},
+            "requires_grad": {name: p.requires_grad for name, p in parameters.items()},
+            "buffers": self.buffers(),
+            "training": {name: module.training for name, module in self._named_modules()},
+            "optimizer": [_of_optimizer(optimizer, parameters) for optimizer in self._optimizers],
+            "stateful": [copy.deepcopy(thing.state_dict()) for thing in self._stateful],
+            "generators": self.generators(),
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put everything back."""
+        for name, module in self._named_modules():
+            module.training = state["training"][name]
+        parameters = self.parameters()
+        copies = Copies()
+        for name, p in parameters.items():
+            if p.requires_grad is not state["requires_grad"][name]:
+                p.requires_grad_(state["requires_grad"][name])
+            if not copies.add(p, state["parameters"][name]):
+                p.data = state["parameters"][name].clone()
+            p.grad = copies.added(p.grad, state["gradients"][name])
+        for thing, saved in zip(self._stateful, state["stateful"], strict=True):
+            thing.load_state_dict(copy.deepcopy(saved))
+        for optimizer, saved in zip(self._optimizers, state["optimizer"], strict=True):
+            _into_optimizer(optimizer, saved, parameters, copies)
+        self._restore_buffers(state["buffers"], copies)
+        copies.run()
+        self.restore_generators(state["generators"])
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Every parameter of the modules, and those of the optimizers that belong to none of them."""
+        named = {f"{prefix}{name}": p for prefix, m in self._modules.items() for name, p in m.named_parameters()}
+        known = {id(p) for p in named.values()}
+        for k, optimizer in enumerate(self._optimizers):
+            for g, group in enumerate(optimizer.param_groups):
+                others = {f"optimizer.{k}.{g}.{i}": p for i, p in enumerate(group["params"]) if id(p) not in known}
+                named |= others
+                known |= {id(p) for p in others.values()}
+        return named
+
+    def _named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        for prefix, root in self._modules.items():
+            for name, module in root.named_modules():
+                yield f"{prefix}{name}", module
+
+    def _owners(self) -> Iterator[tuple[str, nn.Module, str]]:
+        """Every buffer's full name, its module and its name there; those that `state_dict` leaves out too."""
+        for path, module in self._named_modules():
+            for name in module._buffers:
+                yield (f"{path}.{name}" if path else name), module, name
+
+    def buffers(self) -> dict[str, Tensor | None]:
+        """A copy of each buffer."""
+        return {
+            path: None if (b := module._buffers[name]) is None else b.detach().clone()
+            for path, module, name in self._owners()
+        }
+
+    def restore_buffers(self, saved: Mapping[str, Tensor | None]) -> None:
+        """Put the buffers back."""
+        with torch.no_grad():
+            copies = Copies()
+            self._restore_buffers(saved, copies)
+            copies.run()
+
+    def _restore_buffers(self, saved: Mapping[str, Tensor | None], copies: "Copies") -> None:
+        for path, module, name in list(self._owners()):
+            if path in saved:
+                module._buffers[name] = copies.added(module._buffers[name], saved[path])
+            else:
+                del module._buffers[name]
+
+    def generators(self) -> dict[str, Tensor]:
+        """Where torch's generators stand: the CPU's, those of the devices in use, those that loaders own."""
+        states = {"cpu": torch.get_rng_state()}
+        for name, device in self._devices().items():
+            states[name] = torch.get_device_module(device).get_rng_state(device)
+        return states | {name: generator.get_state() for name, generator in self._generators.items()}
+
+    def restore_generators(self, states: Mapping[str, Tensor]) -> None:
+        """Put the generators back."""
+        torch.set_rng_state(states["cpu"])
+        for name, device in self._devices().items():
+            torch.get_device_module(device).set_rng_state(states[name], device)
+        for name, generator in self._generators.items():
+            generator.set_state(states[name])
+
+    def _devices(self) -> dict[str, torch.device]:
+        roots = self._modules.values()
+        found = {p.device for root in roots for p in root.parameters()}
+        return {str(device): device for device in found if device.type not in ("cpu", "meta")}
+
+
+class Copies:
+    """Tensors to overwrite, all at once."""
+
+    def __init__(self) -> None:
+        self._targets: list[Tensor] = []
+        self._sources: list[Tensor] = []
+
+    def add(self, target: Tensor, source: Tensor) -> bool:
+        """Whether the target can take the source in place; it then will."""
+        fits = target.shape == source.shape and target.dtype == source.dtype and target.device == source.device
+        if fits:
+            self._targets.append(target.detach())
+            self._sources.append(source)
+        return fits
+
+    def added(self, target: Tensor | None, source: Tensor | None) -> Tensor | None:
+        """The target, to be overwritten, or a new tensor where it can't take the source."""
+        if target is None or source is None or not self.add(target, source):
+            return None if source is None else source.clone()
+        return target
+
+    def run(self) -> None:
+        """Overwrite them."""
+        if self._targets:
+            torch._foreach_copy_(self._targets, self._sources)
+
+
+def own_generators(loaders: Mapping[str, Any]) -> Iterator[tuple[str, torch.Generator]]:
+    """The generators that the loaders, or their samplers, hold; each once."""
+    known: set[int] = set()
+    for split, loader in loaders.items():
+        batch_sampler = getattr(loader, "batch_sampler", None)
+        places = {
+            "loader": loader,
+            "sampler": getattr(loader, "sampler", None),
+            "batch_sampler": batch_sampler,
+            "batch_sampler.sampler": getattr(batch_sampler, "sampler", None),
+            "dataset": getattr(loader, "dataset", None),
+        }
+        for name, place in places.items():
+            generator = getattr(place, "generator", None)
+            if isinstance(generator, torch.Generator) and id(generator) not in known:
+                known.add(id(generator))
+                yield f"{split}.{name}", generator
+
+
+def _of_optimizer(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
+    held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
+    return {
+        "state": {name: {key: _copied(value) for key, value in values.items()} for name, values in held.items()},
+        "groups": [
+            {key: _copied(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+        ],
+    }
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(child) for child in value)
+    return copy.deepcopy(value)
+
+
+def _into_optimizer(
+    optimizer: Optimizer, saved: Mapping[str, Any], parameters: Mapping[str, nn.Parameter], copies: Copies
+) -> None:
+    for name, p in parameters.items():
+        if name in saved["state"]:
+            _into_dict(optimizer.state[p], saved["state"][name], copies)
+        else:
+            optimizer.state.pop(p, None)
+    del optimizer.param_groups[len(saved["groups"]) :]
+    for group, values in zip(optimizer.param_groups, saved["groups"], strict=True):
+        _into_dict(group, {**values, "params": group["params"]}, copies, keep="params")
+
+
+def _into_dict(held: dict[str, Any], saved: Mapping[str, Any], copies: Copies, keep: str = "") -> None:
+    for key in [key for key in held if key not in saved]:
+        del held[key]
+    for key, value in saved.items():
+        if key == keep:
+            continue
+        old = held.get(key)
+        held[key] = (
+            copies.added(old, value) if isinstance(value, Tensor) and isinstance(old, Tensor) else _copied(value)
+        )
+
+
+def require_state_dict(stateful: Sequence[Any]) -> None:
+    """Know that each of them can be saved.
+
+    Raises:
+        TargetError: One can't.
+    """
+    for thing in stateful:
+        if not (hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")):
+            raise TargetError(f"stateful= names a {type(thing).__name__}, which has no state_dict and load_state_dict")

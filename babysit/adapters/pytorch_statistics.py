@@ -1,0 +1,78 @@
+"""The reductions of `babysit.statistics`, fast on PyTorch: over views, in blocks that stay in the processor's cache."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from babysit.statistics import BOUNDED, RECTIFIED, SATURATED, Reduced
+
+BLOCK = 2**16  # elements reduced at a time on the CPU: 256 KiB in single precision, the size of a usual L2 cache
+TANH_LIMIT = math.sqrt(1 - SATURATED)  # 1 - y^2 < SATURATED
+SIGMOID_LIMIT = math.sqrt(1 - SATURATED) / 2  # 4 y (1 - y) < SATURATED, as a distance from 1/2
+
+
+def reduced(array: Tensor, unit_axis: int, kind: str) -> Reduced:
+    """What `babysit.statistics.reduced` gives, to single precision's rounding."""
+    blocks = [_of_block(block, kind) for block in _blocks(array.detach(), unit_axis)]
+    sums, squares, largest, least, saturated, positive = zip(*blocks, strict=True)
+    total, power = torch.stack(sums).sum(0, dtype=torch.float64), torch.stack(squares).sum(dtype=torch.float64)
+    bounded = kind in BOUNDED
+    examples = array.numel() // array.shape[unit_axis]
+    if kind == "tanh":
+        through: Tensor | None = array.numel() - power
+    elif kind == "sigmoid":
+        through = 4 * (total.sum() - power)
+    else:
+        through = torch.stack(positive).sum(dtype=torch.float64) if kind in RECTIFIED else None
+    return Reduced(
+        examples=examples,
+        sum=total,
+        squares=power,
+        max=torch.stack(largest).amax(0),
+        min=torch.stack(least).amin(0),
+        saturated=torch.stack(saturated).sum(dtype=torch.float64) if bounded else None,
+        through=through,
+    )
+
+
+def _blocks(array: Tensor, axis: int) -> Iterator[Tensor]:
+    """Blocks (n, units, rest) of the array, which is copied only if its units lie neither last nor second."""
+    axis %= array.ndim
+    units = array.shape[axis]
+    last = array.movedim(axis, -1)
+    if last.is_contiguous() or axis != 1 or not array.is_contiguous():
+        whole = last.reshape(-1, units, 1)
+    else:
+        whole = array.view(array.shape[0], units, -1)
+    if whole.device.type != "cpu":
+        yield whole
+        return
+    rows = max(1, BLOCK // max(1, whole[0].numel()))
+    for start in range(0, whole.shape[0], rows):
+        yield whole[start : start + rows]
+
+
+def _of_block(block: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Sum, squares, max, min, saturated and positive values; the middle ones of each unit."""
+    if block.dtype not in (torch.float32, torch.float64):
+        block = block.float()
+    flat = block.reshape(-1)
+    least, largest = _extremes(block)
+    saturated = positive = None
+    if kind == "tanh":
+        saturated = torch.count_nonzero(flat.abs() > TANH_LIMIT)
+    elif kind == "sigmoid":
+        saturated = torch.count_nonzero((flat - 0.5).abs_() > SIGMOID_LIMIT)
+    elif kind in RECTIFIED:
+        positive = torch.count_nonzero(flat > 0)
+    sums = block.sum((0, 2)) if block.shape[2] == 1 else block.sum(2).sum(0)
+    return sums, torch.dot(flat, flat), largest, least, saturated, positive
+
+
+def _extremes(block: Tensor) -> tuple[Tensor, Tensor]:  # (n, units, rest) -> (units,), (units,)
+    if block.shape[2] == 1:
+        flat = block[:, :, 0]
+        return flat.amin(0), flat.amax(0)
+    return block.amin(2).amin(0), block.amax(2).amax(0)
