@@ -3,8 +3,6 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +29,16 @@ from babysit.trainer import (
 )
 
 
-def as_number(value: Scalar, what: str) -> float:
+def as_number(value: Scalar, what: str, call: str = "") -> float:
     """The value as a float; NaN and infinities are numbers.
 
     Raises:
         TargetError: It is no real number, or an array of several.
     """
+    if type(value) is float:
+        return value
+    if call:
+        what = f"{what} of {call}"
     if is_array_api_obj(value):
         if math.prod(value.shape) != 1:
             raise TargetError(f"{what} has shape {tuple(value.shape)}; it must be one number")
@@ -54,6 +56,31 @@ def as_number(value: Scalar, what: str) -> float:
 _END = object()  # an exhausted loader; None may be a batch, and a wrong one
 
 
+class _Guard:
+    """Around a call into the user's code: times it, and makes one message of whatever it raises.
+
+    A class, since what `contextlib` makes of a generator costs several microseconds a step.
+    """
+
+    __slots__ = ("began", "call", "driven")
+
+    def __init__(self, driven: "Driven", call: str) -> None:
+        self.driven, self.call = driven, call
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self.driven.seconds += time.perf_counter() - self.began
+        if error is None or isinstance(error, Skip | TargetError | KeyboardInterrupt):
+            return
+        failed = self.driven.ranks.failed
+        if isinstance(error, SystemExit):
+            code = "" if error.code is None else repr(error.code)
+            raise failed(f"{self.call} called sys.exit({code})") from error
+        raise failed(f"{self.call} raised {blame(error)}") from error  # the user's code may raise anything
+
+
 class Driven:
     """A trainer whose every call is guarded. Satisfies `Trainer` itself, with plain floats in its outputs.
 
@@ -69,20 +96,8 @@ class Driven:
         self.seconds = 0.0
         self.steps = 0
 
-    @contextmanager
-    def _guard(self, call: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        except (Skip, TargetError, KeyboardInterrupt):
-            raise
-        except SystemExit as error:
-            code = "" if error.code is None else repr(error.code)
-            raise self.ranks.failed(f"{call} called sys.exit({code})") from error
-        except BaseException as error:  # the user's code may raise anything
-            raise self.ranks.failed(f"{call} raised {blame(error)}") from error
-        finally:
-            self.seconds += time.perf_counter() - began
+    def _guard(self, call: str) -> "_Guard":
+        return _Guard(self, call)
 
     def supports(self, power: type[Any]) -> bool:
         """Whether the user's trainer has an optional power."""
@@ -160,11 +175,10 @@ class Driven:
                 f"the scores of {call} must be an array of real numbers with an axis of examples, not "
                 f"{type(output.scores).__name__} {getattr(output.scores, 'dtype', '')}".rstrip()
             )
-        return replace(
-            output,
-            loss=as_number(output.loss, f"the loss of {call}"),
-            penalty=as_number(output.penalty, f"the penalty of {call}"),
-        )
+        if type(output.loss) is float and type(output.penalty) is float:
+            return output
+        loss, penalty = as_number(output.loss, "the loss", call), as_number(output.penalty, "the penalty", call)
+        return Output(loss, penalty, output.scores, output.updated)
 
     def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
         """The trainer's evaluation, loss and penalty as floats."""

@@ -37,6 +37,8 @@ def unseeded():
     return demo.trainer(seed=numpy.random.randint(1000))
 """
 ALL = list(find_checks())
+ALONE = [name for name, check in find_checks().items() if not check.together]  # what one process can do
+TOGETHER = [name for name in ALL if name not in ALONE]
 TARGET = "programs.py:healthy"
 
 
@@ -57,17 +59,25 @@ def results(done):
 
 def test_run_does_all_checks_in_order(babysit, programs):
     done = babysit("run", TARGET, "--format", "json")
-    assert (done.code, list(results(done))) == (0, ALL)
+    assert (done.code, list(results(done))) == (0, ALONE)
     assert {result["status"] for result in results(done).values()} == {"passed"}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ALONE)
 def test_a_checks_own_command_does_it_alone(babysit, programs, name):
     done = babysit(name, TARGET)
     assert done.code == 0
     assert done.out.startswith(f"✓ PASSED  nothing found in 1 check - {TARGET}, seed 0\n\n✓ {name}")
     assert done.out.endswith(f"✓ PASSED  nothing found in 1 check - {TARGET}, seed 0\n")
     assert find_checks()[name].summary in done.out
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_a_check_of_several_processes_says_that_there_is_one(babysit, programs, name):
+    done = babysit(name, TARGET)
+    assert (done.code, done.err) == (5, "")
+    assert done.out.startswith(f"✗ NOTHING RAN  no check was measured (1 skipped) - {TARGET}, seed 0\n\n- {name}")
+    assert "the program runs as a single process; start several with torchrun to check them" in done.out
 
 
 DAILY = {

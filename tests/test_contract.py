@@ -83,7 +83,7 @@ def test_the_checks_stand_in_the_lectures_order_and_own_the_rules_of_the_design(
 
 def test_a_rule_belongs_to_one_check():
     everything = [rule for check in find_checks().values() for rule in check.rules]
-    assert len(everything) == len(set(everything)) == len(find_rules()) == 34
+    assert len(everything) == len(set(everything)) == len(find_rules()) == 37
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -38,12 +38,13 @@ def rule_named(id, severity=Severity.ERROR):
     return made
 
 
-def check(name, measure=7, *rules, blocked_by=()):
+def check(name, measure=7, *rules, blocked_by=(), together=False):
     """A check that measures this number, or as this function does."""
     module = types.ModuleType(f"checks.{name}", "Is it small?")
     vars(module).update(
         ORDER=0,
         BLOCKED_BY=blocked_by,
+        TOGETHER=together,
         Settings=Settings,
         Measurement=Measurement,
         measure=measure if callable(measure) else lambda bench, settings: Measurement(measure),
@@ -192,6 +193,26 @@ def test_what_is_selected(select, only, chosen, rules):
     assert (planned.settings, planned.ignore, planned.expected) == (BOTH, config.ignore, config.expected)
 
 
+@pytest.mark.parametrize(
+    ("started", "select", "only", "chosen"),
+    [
+        ("1", (), None, ["alone"]),
+        ("2", (), None, ["alone", "together"]),
+        ("1", ("together",), None, ["together"]),
+        ("1", ("ranks-diverge",), None, ["together"]),
+        ("2", ("alone",), None, ["alone"]),
+        ("1", (), "together", ["together"]),
+    ],
+)
+def test_a_check_of_several_processes_runs_where_there_are_such_or_where_it_is_named(
+    monkeypatch, started, select, only, chosen
+):
+    monkeypatch.setenv("WORLD_SIZE", started)
+    checks = {"alone": check("alone"), "together": check("together", 7, rule_named("ranks_diverge"), together=True)}
+    config = Config(select=select, settings={name: Settings() for name in checks})
+    assert [one.name for one in runner.plan(config, checks, only).checks] == chosen
+
+
 def test_a_command_of_which_nothing_is_selected():
     with pytest.raises(UsageError, match=r"^nothing of sizes is selected: edges, range-edge$"):
         runner.plan(Config(select=("edges", "range-edge"), settings=BOTH), CHECKS, "sizes")
@@ -338,7 +359,8 @@ def test_no_check_is_further_than_done(high):
     seen = []
     scan = dataclasses.replace(find_checks()["lr-scan"].settings(), low=1e-5, high=high)
     runner.run(demo.trainer(), real(lr_scan=scan), target="t", progress=lambda *told: seen.append(told))
-    assert list(dict.fromkeys(name for name, _, _ in seen)) == list(find_checks())
+    alone = [name for name, one in find_checks().items() if not one.together]
+    assert list(dict.fromkeys(name for name, _, _ in seen)) == alone
     assert [told for told in seen if not 0 <= told[1] <= told[2]] == []
 
 

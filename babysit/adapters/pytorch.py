@@ -11,12 +11,12 @@ from torch.optim import LBFGS, Optimizer
 from babysit import seeds
 from babysit.adapters.pytorch_batches import read
 from babysit.adapters.pytorch_modes import Modes, Rates
-from babysit.adapters.pytorch_program import Loss, Program, original, predicts_the_next
+from babysit.adapters.pytorch_program import Loss, Program, original, predicts_the_next, stepping
 from babysit.adapters.pytorch_ranks import ProcessGroup, replicas
 from babysit.adapters.pytorch_regularization import Regularization, WithoutDropout, is_dropping
-from babysit.adapters.pytorch_state import Everything, require_state_dict
-from babysit.adapters.pytorch_tasks import Watch, task_of
-from babysit.adapters.pytorch_trace import Trace
+from babysit.adapters.pytorch_state import everything, require_state_dict
+from babysit.adapters.pytorch_tasks import Call, Watch, task_of
+from babysit.adapters.pytorch_trace import Names, Trace
 from babysit.errors import TargetError
 from babysit.task import Task, task_named
 from babysit.trainer import Batch, Output, State, Visit
@@ -69,16 +69,18 @@ class PyTorchTrainer:
         self._optimizers = [optimizer, *(thing for thing in stateful if isinstance(thing, Optimizer))]
         self._loaders: dict[str, Iterable[Any]] = {"train": train} | ({} if val is None else {"val": val})
         self._measured = Program(self._module, loss)
-        self._stepped = Program(_stepping(model), loss)
+        self._stepped = Program(stepping(model), loss)
         self._rates = Rates(self._optimizers)
         self._regularization = Regularization(self._module, self._optimizers, penalty)
-        self._everything = _everything(self._module, loss, self._optimizers, stateful, self._loaders)
+        self._everything = everything(self._module, loss, self._optimizers, stateful, self._loaders)
         self._modes = Modes(model)
+        self._names = Names(self._module)
         self._ranks = ProcessGroup()
         self.rank, self.size = self._ranks.rank, self._ranks.size
         self._last: dict[str, Tensor] | None = None
         self._dropout: float | None = None
-        self.task = task if task is not None and not isinstance(task, str) else self._read_task(task)
+        self._differentiates = False  # whether the forward pass takes gradients itself, as physics-informed ones do
+        self.task = self._read_task(task)
 
     @property
     def learning_rate(self) -> float:
@@ -106,20 +108,37 @@ class PyTorchTrainer:
 
     def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
         """Loss, penalty and scores. Statistics that training moves, and all generators, are put back."""
-        with self._unchanged(training=training), torch.no_grad(), self._regularization.applied():
-            loss, scores = self._measured(batch)
+        loss, scores = self._look(batch, training=training)
+        with torch.no_grad():
             return Output(loss, self._regularization.term() + self._regularization.decay(), scores)
+
+    def _look(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor | None]:
+        """Loss and scores, without a graph where the program can do without."""
+        context = torch.set_grad_enabled(self._differentiates)
+        try:
+            with self._unchanged(training=training), context, self._regularization.applied():
+                loss, scores = self._measured(batch)
+            return loss.detach(), scores
+        except RuntimeError as error:
+            if self._differentiates or "does not require grad" not in str(error):
+                raise
+            self._differentiates = True
+            return self._look(batch, training=training)
 
     def step(self, batch: Batch) -> Output:
         """One update in training mode; the scores are not kept, so that memory holds no more than the program's own."""
-        self._modes.ready_to_step()
-        with self._regularization.applied():
-            loss = self._stepped(batch)[0]
-            term = self._regularization.term()
-            penalty = self._regularization.decay() + (term.detach() if isinstance(term, Tensor) else term)
-            total = loss + term if isinstance(term, Tensor) else loss
-            updated = self._updated(total, batch)
-        return Output(loss.detach(), penalty, updated=updated)
+        if not self._model.training:
+            self._modes.set(training=True)
+        regularization = self._regularization
+        with regularization.applied():
+            total = loss = self._stepped.loss_of(batch)
+        penalty = 0.0
+        if regularization.in_the_loss:
+            term = regularization.term()
+            penalty = float(regularization.decay() + term)
+            total = loss + term
+        updated = self._updated(total, batch)
+        return Output(loss.item(), penalty, updated=updated)
 
     def _updated(self, total: Tensor, batch: Batch) -> bool:
         """Updates, and says whether any optimizer really did."""
@@ -140,7 +159,8 @@ class PyTorchTrainer:
         """What a line search calls: the loss and its gradients once more."""
         with torch.enable_grad():
             self._optimizer.zero_grad()
-            total = self._stepped(batch)[0] + self._regularization.term()
+            with self._regularization.applied():
+                total = self._stepped.loss_of(batch) + self._regularization.term()
             torch.autograd.backward(total)
         return total
 
@@ -170,9 +190,9 @@ class PyTorchTrainer:
 
     def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
         """One forward and, in training mode, backward pass without an update."""
-        trace = Trace(self._module, visit)
+        trace = Trace(self._names, visit)
         with self._unchanged(training=training), torch.set_grad_enabled(training), self._regularization.applied():
-            loss, scores = self._measured(batch, trace.watching)
+            loss, scores = self._measured(batch, trace.watching())
             total = loss + self._regularization.term()
             wanted = [p for p in self._module.parameters() if p.requires_grad]
             if total.requires_grad and wanted:
@@ -235,23 +255,29 @@ class PyTorchTrainer:
         return self._ranks.failure()
 
     def _seen_dropout(self) -> float:
-        with self._first_batch() as batch, self._unchanged(training=True), torch.no_grad():
+        with self._first_batch() as batch, self._modes.borrowed(training=True):
             with WithoutDropout(keep=True) as seen:
-                self._measured(batch)
+                self._look(batch, training=True)
             modules = (m for m in self._module.modules() if m.training and is_dropping(m))
             rates = [float(getattr(m, name, None) or 0) for m in modules for name in ("p", "drop_prob")]
         return float(max([seen.rate, *rates]))
 
-    def _read_task(self, name: str | None) -> Task:
-        """The task of this name, or the one that the loss says, by the scores of the first batch."""
-        with self._first_batch() as batch, self._unchanged(training=False), torch.no_grad():
-            with Watch() as watch:
-                loss, scores = self._measured(batch)
-            if name == "language-model" or self._measured.loss is None:
-                self._measured.shifted = self._stepped.shifted = predicts_the_next(scores, batch[1], loss)
-                scores = scores[:, :-1] if self._measured.shifted and scores is not None else scores
+    def _read_task(self, task: Task | str | None) -> Task:
+        """The task given, the one of this name, or the one that the loss says, by the scores of the first batch."""
+        if task is not None and not isinstance(task, str) and self._measured.loss is not None:
+            return task
+        with self._first_batch() as batch, Watch() as watch:
+            loss, scores = self._look(batch, training=False)
+        if self._measured.loss is None and predicts_the_next(scores, batch[1], loss):
+            self._measured.shifted = self._stepped.shifted = True
+            scores = scores[:, :-1] if scores is not None else None
+        return self._task_told(task, watch.calls, scores)
+
+    def _task_told(self, name: Task | str | None, calls: list[Call], scores: Tensor | None) -> Task:
+        if name is not None and not isinstance(name, str):
+            return name
         if name is None:
-            return task_of(watch.calls, scores)
+            return task_of(calls, scores)
         if scores is None:
             raise TargetError(f"task={name!r}, but the model gives no scores to read it from; give a Task")
         try:
@@ -297,25 +323,6 @@ def _require(model: Any, optimizer: Any, stateful: Sequence[Any]) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TargetError(f"optimizer= must be a torch.optim.Optimizer, not a {type(optimizer).__name__}")
     require_state_dict(stateful)
-
-
-def _stepping(model: nn.Module) -> nn.Module:
-    """The module to step through: a distributed wrapper, but not a compiled one."""
-    inner = getattr(model, "_orig_mod", model)
-    return inner if isinstance(inner, nn.Module) else model
-
-
-def _everything(
-    module: nn.Module,
-    loss: Any,
-    optimizers: Sequence[Optimizer],
-    stateful: Sequence[Any],
-    loaders: Mapping[str, Any],
-) -> Everything:
-    modules = {"": module} | ({"loss.": loss} if isinstance(loss, nn.Module) else {})
-    modules |= {f"stateful.{k}.": thing for k, thing in enumerate(stateful) if isinstance(thing, nn.Module)}
-    others = [thing for thing in stateful if not isinstance(thing, nn.Module | Optimizer)]
-    return Everything(modules, optimizers, others, loaders)
 
 
 def adapt(made: Any) -> PyTorchTrainer | None:

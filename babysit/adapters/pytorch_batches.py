@@ -56,6 +56,8 @@ def _moved(tree: Tree, device: torch.device) -> Tree:
 
 def call(model: Any, inputs: Tree, **more: Any) -> Any:
     """The model's output: a dict is passed as keywords, a tuple or list as arguments, anything else as the one."""
+    if isinstance(inputs, torch.Tensor):
+        return model(inputs, **more)
     if isinstance(inputs, dict):
         return model(**inputs, **more)
     if isinstance(inputs, tuple | list) and not hasattr(inputs, "_fields"):

@@ -1,5 +1,6 @@
 """What torch's functions are to a network: which are nonlinearities, norms and linear maps, by the functions' names."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,6 @@ NONLINEAR: Mapping[str, str] = {
     "hardswish": "silu",
     "softplus": "softplus",
     "softsign": "softsign",
-    "hardtanh": "hardtanh",
     "hardsigmoid": "hardtanh",
     "logsigmoid": "softplus",
     "tanhshrink": "shrink",
@@ -48,7 +48,7 @@ NORMS: Mapping[str, int] = {"batch_norm": 1, "instance_norm": 1, "group_norm": 1
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 LINEAR: Mapping[str, int] = {"linear": -1, "embedding": -1, **dict.fromkeys(CONVOLUTIONS, 1)}
 # Products that are linear maps where one side is made of parameters alone.
-PRODUCTS = ("matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "__rmatmul__", "mv", "tensordot", "inner")
+PRODUCTS = frozenset(("matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "__rmatmul__", "mv", "tensordot", "inner"))
 RECURRENT: Mapping[str, str] = {
     "lstm": "lstm",
     "gru": "gru",
@@ -60,14 +60,32 @@ RECURRENT: Mapping[str, str] = {
     "rnn_relu_cell": "relu",
 }
 # A bounded output is still itself behind these, as long as the other operand is a number or a parameter.
-SCALING = ("add", "sub", "mul", "div", "true_divide", "neg", "rsub", "__rsub__", "__rdiv__")
-RESHAPING = (
-    *("view", "reshape", "flatten", "unflatten", "expand", "expand_as", "unsqueeze", "squeeze", "view_as"),
-    *("transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "contiguous", "chunk", "split"),
-    *("unbind", "__getitem__", "select", "narrow", "T", "mT", "clone", "to", "type_as", "type", "float", "half"),
-    *("bfloat16", "double", "broadcast_to", "repeat"),
+SCALING = frozenset(("add", "sub", "mul", "div", "true_divide", "neg", "rsub", "__rsub__", "__rdiv__"))
+RESHAPING = frozenset(
+    (
+        *("view", "reshape", "flatten", "unflatten", "expand", "expand_as", "unsqueeze", "squeeze", "view_as"),
+        *("transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "contiguous", "chunk", "split"),
+        *("unbind", "__getitem__", "select", "narrow", "T", "mT", "clone", "to", "type_as", "type", "float", "half"),
+        *("bfloat16", "double", "broadcast_to", "repeat"),
+    )
 )
+CLAMPS = frozenset(("clamp", "clip", "clamp_min", "threshold", "hardtanh"))
 COMPARING = ("gt", "ge", "__gt__", "__ge__")
+CHOOSING = frozenset(("maximum", "max", "where"))
+# What each function may be, so that one look tells it; other functions only carry lineages on.
+ROLES: Mapping[str, str] = {
+    **dict.fromkeys(RESHAPING, "reshaping"),
+    **dict.fromkeys(SCALING, "scaling"),
+    **dict.fromkeys(COMPARING, "comparing"),
+    **dict.fromkeys(CHOOSING, "choosing"),
+    **dict.fromkeys(PRODUCTS, "product"),
+    **dict.fromkeys(RECURRENT, "recurrent"),
+    **dict.fromkeys(LINEAR, "linear"),
+    **dict.fromkeys(NORMS, "norm"),
+    **dict.fromkeys(BOUNDED, "bounded"),
+    **dict.fromkeys((*NONLINEAR, *CLAMPS), "nonlinear"),
+    "mul": "gating",
+}
 # What can't carry anything on: it asks about tensors, or makes new ones.
 ASKING = frozenset(
     (
@@ -80,19 +98,21 @@ ASKING = frozenset(
 )
 
 
-def plain_name(func: Any) -> str:
-    """The function's name, without the underscore of an in-place spelling; empty where it carries nothing on."""
+@functools.lru_cache(maxsize=4096)
+def plain_name(func: Any) -> tuple[str, bool]:
+    """The function's name, empty where it carries nothing on, and whether it overwrites its first argument.
+
+    The underscore of an in-place spelling is left out.
+    """
     name: str = getattr(func, "__name__", "")
     if name == "__get__":
         attribute = getattr(getattr(func, "__self__", None), "__name__", "")
-        return attribute if attribute in ("T", "mT") else ""
+        return (attribute if attribute in ("T", "mT") else ""), False
     if name in ASKING:
-        return ""
+        return "", False
     if name.endswith("_") and not name.endswith("__"):
-        name = name[:-1]
-    if name.startswith("__i") and name.endswith("__"):
-        name = name[3:-2]  # __imul__
-    return name.lstrip("_") if name == "_threshold" else name
+        return name[:-1].lstrip("_"), True
+    return ("threshold" if name == "_threshold" else name), False
 
 
 def argument(args: tuple[Any, ...], options: Mapping[str, Any], position: int, name: str, default: Any = None) -> Any:
@@ -109,7 +129,7 @@ def is_zero(value: Any) -> bool:
 
 def clamps(name: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
     """The kind of nonlinearity that a clamp is; empty where it only guards against extremes."""
-    if name in ("clamp", "clip", "clamp_min"):
+    if name.startswith("cl"):
         low, high = argument(args, options, 1, "min"), argument(args, options, 2, "max")
         if low is not None and is_zero(low):
             return "relu"

@@ -30,11 +30,6 @@ class Modes:
         for module, mode in self._in_training:
             module.training = mode
 
-    def ready_to_step(self) -> None:
-        """Put the model in training mode where it isn't."""
-        if not self._model.training:
-            self.set(training=True)
-
     @contextmanager
     def borrowed(self, *, training: bool) -> Iterator[None]:
         """The model in this mode inside, and as it was behind it."""

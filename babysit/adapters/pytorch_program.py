@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from babysit.adapters.pytorch_batches import call
+from babysit.arrays import duplicate, leaves
 from babysit.classification import LanguageModel
 from babysit.errors import TargetError
 from babysit.trainer import Batch, Tree
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
-Around: TypeAlias = Callable[[], AbstractContextManager[Any]]
+_NOTHING = contextlib.nullcontext()
 
 
 def original(model: nn.Module) -> nn.Module:
@@ -25,6 +26,12 @@ def original(model: nn.Module) -> nn.Module:
         if isinstance(inner, nn.Module) and (wrapper == "_orig_mod" or _is_parallel(model)):
             return original(inner)
     return model
+
+
+def stepping(model: nn.Module) -> nn.Module:
+    """The module to step through: a distributed wrapper, but not a compiled one."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner if isinstance(inner, nn.Module) else model
 
 
 def _is_parallel(model: nn.Module) -> bool:
@@ -45,32 +52,57 @@ class Program:
     def __init__(self, model: nn.Module, loss: Loss | None) -> None:
         self.model, self.loss = model, loss
         self.shifted = False
+        self._overwrites: bool | None = None  # whether inputs or targets are; None until a pass in training mode
         self._labels = "labels" in inspect.signature(model.forward).parameters
 
-    def __call__(self, batch: Batch, around: Around = contextlib.nullcontext) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, batch: Batch, around: AbstractContextManager[Any] = _NOTHING) -> tuple[Tensor, Tensor | None]:
         """The data loss with its graph, and the scores.
 
         Args:
             batch: On the model's device.
-            around: Makes a context in which the model runs, and its loss does not.
+            around: A context in which the model runs, and its loss does not.
 
         Raises:
             TargetError: The loss is no tensor of one element.
         """
-        inputs, targets = batch
+        own = self._own(batch)
+        with around:
+            output = self._output(own)
+        scores = scores_of(output)
+        loss = self._loss(output, own[1])
+        self._look_for_overwriting(own)
+        return loss, scores[:, :-1] if self.shifted and scores is not None else scores
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The data loss alone; nothing else of the output is kept while gradients are computed."""
+        if self._overwrites is not False:
+            return self(batch)[0]
         if self.loss is None:
-            with around():
-                output = self._call_with_targets(inputs, targets)
-            loss, scores = own_loss(output), scores_of(output)
-            return loss, scores[:, :-1] if self.shifted and scores is not None else scores
-        with around():
-            output = call(self.model, inputs)
-        seen = getattr(output, "logits", output)
-        loss = self.loss(seen, targets)
+            return own_loss(self._output(batch))
+        return self._loss(call(self.model, batch[0]), batch[1])
+
+    def _own(self, batch: Batch) -> Batch:
+        """A copy where the program may overwrite what it gets: loaders make batches anew, babysit uses them again."""
+        return batch if self._overwrites is False else (duplicate(batch[0]), duplicate(batch[1]))
+
+    def _look_for_overwriting(self, own: Batch) -> None:
+        if not self._overwrites:
+            tensors = [x for _, x in leaves(own) if isinstance(x, Tensor)]
+            overwritten = any(x._version or x.requires_grad for x in tensors)
+            self._overwrites = True if overwritten else False if self.model.training else self._overwrites
+
+    def _output(self, batch: Batch) -> Any:
+        inputs, targets = batch
+        return call(self.model, inputs) if self.loss is not None else self._call_with_targets(inputs, targets)
+
+    def _loss(self, output: Any, targets: Any) -> Tensor:
+        if self.loss is None:
+            return own_loss(output)
+        loss = self.loss(output if isinstance(output, Tensor) else getattr(output, "logits", output), targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
             raise TargetError(f"the loss must be a tensor of one number, not a {type(loss).__name__}{shape}")
-        return loss, scores_of(seen)
+        return loss
 
     def _call_with_targets(self, inputs: Tree, targets: Any) -> Any:
         if self.shifted:

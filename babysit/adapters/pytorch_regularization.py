@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ DROPOUTS: Mapping[str, tuple[str, int, int | None]] = {
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the dropout between layers stands three behind the weights
 DROPPING = re.compile(r"drop|stochasticdepth", re.I)  # names of modules that drop parts of what they are given
 
+_AS_IT_IS = nullcontext()
+
 
 class Regularization:
     """Weight decay of every parameter group, the user's own penalty and dropout, scaled together.
@@ -30,6 +32,9 @@ class Regularization:
         module: The model.
         optimizers: All of the program's optimizers.
         penalty: The user's own term of the loss.
+
+    Attributes:
+        in_the_loss: Whether any of it is a term of the loss.
     """
 
     def __init__(self, module: nn.Module, optimizers: Sequence[Optimizer], penalty: Callable[[], Any] | None) -> None:
@@ -40,6 +45,7 @@ class Regularization:
             (group, float(group["weight_decay"])) for group, owner in groups if group.get("weight_decay")
             and isinstance(owner, COUPLED) and not group.get("decoupled_weight_decay")
         ]  # fmt: skip
+        self.in_the_loss = penalty is not None or bool(self._coupled)
         self._scale = 1.0
         self._functional: bool | None = None  # whether dropout is called as a function; None until that was seen
 
@@ -58,11 +64,14 @@ class Regularization:
         """The user's penalty at the present scale, with its graph."""
         return self._scale * self._penalty() if self._penalty is not None and self._scale else 0.0
 
-    @torch.no_grad()
     def decay(self) -> Tensor | float:
         """What coupled decay adds to the loss: decay / 2 * |w|^2 for each group."""
+        return self._decay() if self._coupled and self._scale else 0.0
+
+    @torch.no_grad()
+    def _decay(self) -> Tensor | float:
         total: Tensor | float = 0.0
-        for group, decay in self._coupled if self._scale else ():
+        for group, decay in self._coupled:
             norms = torch._foreach_norm(list(group["params"]))
             total = total + self._scale * decay / 2 * torch.stack([n.float() for n in norms]).square().sum()
         return total
@@ -84,12 +93,12 @@ class Regularization:
             stated["dropout"] = dropout
         return stated
 
+    def applied(self) -> AbstractContextManager[None]:
+        """A context to run the model in at the present scale: at 0 nothing drops out, module or function."""
+        return _AS_IT_IS if self._scale else self._without_dropout()
+
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Run the model at the present scale: at 0 nothing drops out, module or function."""
-        if self._scale:
-            yield
-            return
+    def _without_dropout(self) -> Iterator[None]:
         dropping = [m for m in self._module.modules() if m.training and is_dropping(m)]
         for m in dropping:
             m.training = False

@@ -130,6 +130,20 @@ class Everything:
         return {str(device): device for device in found if device.type not in ("cpu", "meta")}
 
 
+def everything(
+    module: nn.Module,
+    loss: Any,
+    optimizers: Sequence[Optimizer],
+    stateful: Sequence[Any],
+    loaders: Mapping[str, Any],
+) -> Everything:
+    """The state of a program: its model, its loss and what is stateful where these are modules, its optimizers."""
+    modules = {"": module} | ({"loss.": loss} if isinstance(loss, nn.Module) else {})
+    modules |= {f"stateful.{k}.": thing for k, thing in enumerate(stateful) if isinstance(thing, nn.Module)}
+    others = [thing for thing in stateful if not isinstance(thing, nn.Module | Optimizer)]
+    return Everything(modules, optimizers, others, loaders)
+
+
 class Copies:
     """Tensors to overwrite, all at once."""
 

@@ -1,0 +1,146 @@
+"""Where a tensor comes from, carried by the tensor itself from one operation to the next."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from torch import Tensor
+
+from babysit.adapters.pytorch_functions import is_zero
+from babysit.trainer import Record
+
+ATTRIBUTE = "_babysit_lineage"  # of a tensor
+MOVING = frozenset(("T", "mT", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis"))
+
+
+class Bounded:
+    """A sigmoid or tanh of which it is not known yet whether it gates something.
+
+    Args:
+        record: The record to give of it where it doesn't.
+        out: The tensor itself, with its graph.
+    """
+
+    def __init__(self, record: Record, out: Tensor) -> None:
+        self.record, self.out = record, out
+        self.done = False
+
+
+class Lineage(NamedTuple):
+    """Where a tensor comes from.
+
+    Args:
+        axis: The axis that counts units, -1 where it is the last.
+        names: Parameters used since the last nonlinearity.
+        weight: Whether it is made of parameters alone.
+        bounded: The bounded output that it is, reshaped or scaled.
+        mask_of: The tensor that it says of where it is positive.
+        scaled: The tensor of which it is a multiple.
+    """
+
+    axis: int = -1
+    names: tuple[str, ...] = ()
+    weight: bool = False
+    bounded: Bounded | None = None
+    mask_of: Tensor | None = None
+    scaled: Tensor | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether what comes next may tell more of it."""
+        return self.bounded is not None or self.mask_of is not None or self.scaled is not None
+
+
+Given: TypeAlias = list[tuple[Tensor, Lineage]]  # the operands that have a lineage
+LAST = Lineage()
+
+
+def tensors_in(args: Sequence[Any]) -> list[Tensor]:
+    """The tensors among the arguments, those in lists and tuples too."""
+    found: list[Tensor] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            found.append(arg)
+        elif type(arg) is tuple or type(arg) is list:
+            found += tensors_in(arg)
+    return found
+
+
+def joined(given: Given, *, weight: bool = False) -> Lineage:
+    """The lineage of what is made of these: the axis of the first that is no weight, the parameters of all."""
+    if not given:
+        return LAST
+    if len(given) == 1:
+        side = given[0][1]
+        return side if side.weight is weight and not side.waits else Lineage(side.axis, side.names, weight)
+    names = given[0][1].names
+    for _, side in given[1:]:
+        if side.names and side.names != names:
+            names = tuple(dict.fromkeys(names + side.names))
+    axis = next((side.axis for _, side in given if not side.weight), -1)
+    return Lineage(axis, names, weight)
+
+
+def maximum(a: Any, b: Any, given: Given) -> str:
+    """Which kind max(x, 0) and max(x, cx) are, or maxout, the largest of several maps; empty for any other."""
+    lineages = {id(x): side for x, side in given}
+    for x, other in ((a, b), (b, a)):
+        if isinstance(x, Tensor) and id(x) in lineages and id(other) not in lineages and is_zero(other):
+            return "relu"
+        if id(other) in lineages and lineages[id(other)].scaled is x:
+            return "leaky-relu"
+    both = len(lineages) == 2 and not any(side.weight for side in lineages.values())
+    return "maxout" if both and a.shape == b.shape else ""
+
+
+def choice(condition: Any, x: Any, other: Any, given: Given) -> str:
+    """Which kind where(x > 0, x, 0) and where(x > 0, x, cx) are; empty for any other."""
+    lineages: Mapping[int, Lineage] = {id(y): side for y, side in given}
+    mask = lineages.get(id(condition))
+    if mask is None or mask.mask_of is None or mask.mask_of is not x:
+        return ""
+    if id(other) not in lineages:
+        return "relu" if is_zero(other) else "elu"
+    return "leaky-relu" if lineages[id(other)].scaled is x else "elu"
+
+
+def product(a: Any, b: Any, given: Given) -> str:
+    """Which kind x * (x > 0), x * sigmoid(x) and other gates are; empty where neither side is a mask or bounded."""
+    if not any(side.bounded is not None or side.mask_of is not None for _, side in given):
+        return ""
+    lineages = {id(x): side for x, side in given}
+    for x, other in ((a, b), (b, a)):
+        side = lineages.get(id(other))
+        if side is None or not isinstance(x, Tensor):
+            continue
+        if side.mask_of is x:
+            return "relu"
+        scale = x.numel() == 1 or (id(x) in lineages and lineages[id(x)].weight)
+        if side.bounded is not None and not scale:
+            bounded = side.bounded.record
+            return "silu" if bounded.kind == "sigmoid" and _is(bounded.inputs, x) else "gate"
+    return ""
+
+
+def _is(a: Any, b: Tensor) -> bool:
+    """Whether both are the same memory, seen alike."""
+    return isinstance(a, Tensor) and a.data_ptr() == b.data_ptr() and a.shape == b.shape
+
+
+def moved_axis(name: str, source: Tensor, out: Tensor, axis: int) -> int:
+    """Where the units lie after an operation that may move axes."""
+    if out.ndim <= 2:
+        return -1 if name not in MOVING else _moved(source, out, axis)
+    if name in MOVING:
+        return _moved(source, out, axis)
+    if axis == 1 and name in ("flatten", "reshape", "view") and out.shape[:2] != source.shape[:2]:
+        return -1
+    return axis
+
+
+def _moved(source: Tensor, out: Tensor, axis: int) -> int:
+    """The axis of the result that steps through memory as the units' axis did."""
+    if not -source.ndim <= axis < source.ndim:
+        return axis
+    step = (source.shape[axis], source.stride(axis))
+    places = [k for k in range(out.ndim) if (out.shape[k], out.stride(k)) == step]
+    return -1 if not places or places[0] == out.ndim - 1 else places[0]
