@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from babysit import arrays
@@ -199,12 +200,12 @@ class UnitStatistics:
         return (self._sums["max"] <= 0) & (self._sums["min"] >= 0)
 
     def summary(self) -> LayerSummary:
-        """The numbers so far."""
-        sums, n = self._sums, self.examples
+        """The numbers so far; this is where they come to the host."""
+        sums, n = {name: _on_host(value) for name, value in self._sums.items()}, self.examples
         xp = array_namespace(sums["sum"])
         units = int(sums["sum"].shape[0])
         largest, least = sums["max"], sums["min"]
-        dead = self.dead()
+        dead = (largest <= 0) & (least >= 0)
         size = xp.maximum(xp.abs(largest), xp.abs(least))
         still = (largest - least <= CONSTANT * size) & xp.isfinite(size)
         if self.kind in RECTIFIED:
@@ -223,7 +224,7 @@ class UnitStatistics:
             spread=_root(power / units - mean**2),
             dead=arrays.total(dead) if self.kind in RECTIFIED else 0,
             saturated=float(sums.get("saturated", 0.0)) / total,
-            gradient_through=float(sums["through"]) / total if "through" in sums else 1.0,
+            gradient_through=_not_below_zero(float(sums["through"]) / total) if "through" in sums else 1.0,
             constant=arrays.total(still) if n > 1 else 0,
             idle_pieces=arrays.total(xp.any(sums["wins"] == 0, axis=-1)) if "wins" in sums else 0,
             slope=float(sums["products"]) / negative if negative > 0 else float("nan"),
@@ -232,10 +233,20 @@ class UnitStatistics:
         )
 
 
+def _on_host(x: Array) -> Array:
+    """A NumPy array of what some device holds."""
+    return np.asarray(x.cpu() if is_torch_array(x) else x)
+
+
 def _one_sign(means: Array) -> bool:
     """Whether 99 % of the units that aren't always zero have a mean of the same sign."""
     positive, negative = arrays.total(means > 0), arrays.total(means < 0)
     return max(positive, negative) >= 0.99 * max(1, positive + negative)
+
+
+def _not_below_zero(share: float) -> float:
+    """0 for what rounding took below it."""
+    return 0.0 if -1e-6 < share < 0 else share
 
 
 def _root(variance: float) -> float:

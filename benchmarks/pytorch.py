@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
+from torch.utils.data import DataLoader
 
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.bench import Bench
@@ -71,9 +72,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    def __init__(
-        self, vocabulary: int = 256, width: int = 192, depth: int = 4, heads: int = 6, length: int = 64
-    ) -> None:
+    def __init__(self, vocabulary: int = 256, width: int = 192, depth: int = 4, heads: int = 6) -> None:
         super().__init__()
         self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(LENGTH, width)
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
@@ -148,19 +147,21 @@ def scan_row(width: int, batches: Batches) -> str:
     peers = []
     for package, find in (("torch_lr_finder", torch_lr_finder), ("lightning", lightning)):
         installed = importlib.util.find_spec(package) is not None
-        peers.append(f"{paired(12, bare, lambda f=find: f(model, optimizer, batches))[1][0]:.2f}" if installed else "-")
+        peers.append(f"{paired(12, bare, lambda f=find: f(model, batches))[1][0]:.2f}" if installed else "-")
     return f"{1000 * seconds / len(batches):9.2f} ms  {ratio:8.3f}  {peers[0]:>15}  {peers[1]:>9}"
 
 
-def torch_lr_finder(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches) -> None:
+def torch_lr_finder(model: nn.Module, batches: Batches) -> None:
     from torch_lr_finder import LRFinder
 
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)  # it leaves its mark on the one it is given
     finder = LRFinder(model, optimizer, nn.CrossEntropyLoss(), device="cpu")
+    loader = DataLoader(batches, batch_size=None)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        finder.range_test(batches, start_lr=1e-5, end_lr=1e-4, num_iter=len(batches), diverge_th=1e9)
+        finder.range_test(loader, start_lr=1e-5, end_lr=1e-4, num_iter=len(batches), diverge_th=1e9)
 
 
-def lightning(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches) -> None:
+def lightning(model: nn.Module, batches: Batches) -> None:
     import lightning.pytorch as pl
     from lightning.pytorch.tuner import Tuner
 
@@ -176,7 +177,7 @@ def lightning(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batch
             return cross_entropy(self.model(batch[0]), batch[1])
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return optimizer
+            return torch.optim.SGD(model.parameters(), lr=self.lr)
 
     quiet = {
         "logger": False,
@@ -187,13 +188,13 @@ def lightning(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batch
     trainer = pl.Trainer(accelerator="cpu", max_steps=len(batches), **quiet)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         rates = {"min_lr": 1e-5, "max_lr": 1e-4, "num_training": len(batches)}
-        Tuner(trainer).lr_find(Module(), batches, early_stop_threshold=None, **rates)
+        Tuner(trainer).lr_find(Module(), DataLoader(batches, batch_size=None), early_stop_threshold=None, **rates)
 
 
 def trace() -> None:
     """A pass with the statistics of every nonlinearity beside a bare step."""
     print("\na traced pass with exact statistics of every nonlinearity, over a bare step")
-    print(f"{'':4} {'bare step':>12}  {'babysit':>8}  {'with what linear maps are fed':>30}  {'naive hooks':>11}")
+    print(f"{'':4} {'bare step':>12}  {'babysit':>8}  {'with linear maps, too':>21}  {'naive hooks':>11}")
     programs = {
         "MLP": (mlp(256, 512, 512, 512, 10), vectors(128, 256), nn.CrossEntropyLoss()),
         "CNN": (cnn(), images(32, 2), nn.CrossEntropyLoss()),
@@ -232,7 +233,7 @@ def trace_row(model: nn.Module, batches: Batches, loss: Callable) -> str:
             bare()
 
     seconds, ratios = paired(60, bare, traced, all_layers, hooked)
-    return f"{1000 * seconds:9.2f} ms  {ratios[0]:8.3f}  {ratios[1]:30.3f}  {ratios[2]:11.3f}"
+    return f"{1000 * seconds:9.2f} ms  {ratios[0]:8.3f}  {ratios[1]:21.3f}  {ratios[2]:11.3f}"
 
 
 @contextlib.contextmanager
@@ -285,7 +286,9 @@ def hold(way: str) -> None:
             trainer.step(batch)
     else:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            finder.range_test(batches, start_lr=1e-5, end_lr=1e-4, num_iter=3, diverge_th=1e9)
+            finder.range_test(
+                DataLoader(batches, batch_size=None), start_lr=1e-5, end_lr=1e-4, num_iter=3, diverge_th=1e9
+            )
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
@@ -315,9 +318,7 @@ def state() -> None:
         _, (save,) = paired(40, cloned, trainer.save)
     size = sum(x.numel() * x.element_size() for x in tensors) / 2**20
     print(f"\nsaving and loading {size:.0f} MiB ({1000 * seconds:.1f} ms to copy in place)")
-    print(
-        f"load, over a copy in place: {load:.3f}   save, over clones: {save:.3f}   deepcopy of the states: {deepcopied:.3f}"
-    )
+    print(f"load, over a copy in place: {load:.3f}   save, over clones: {save:.3f}   copy.deepcopy: {deepcopied:.3f}")
 
 
 def main() -> None:

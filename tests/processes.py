@@ -86,7 +86,7 @@ def together(size, program):
     def process(rank):
         try:
             ends[rank] = program(group, rank)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # Ctrl-C is an end too
             ends[rank] = error
         finally:
             group.leave(rank)

@@ -1,6 +1,7 @@
 """A program on several processes, which threads play: see `processes`."""
 
 import dataclasses
+import itertools
 import json
 import math
 import random
@@ -129,7 +130,7 @@ def joined(*batches):
 def some(*counts, width=2):
     """Batches of so many examples each, no two alike."""
     cuts = np.cumsum((0, *counts))
-    return [(np.arange(a, b)[:, None] * np.ones(width), np.arange(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(np.arange(a, b)[:, None] * np.ones(width), np.arange(a, b)) for a, b in itertools.pairwise(cuts)]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_batches_are_joined_as_far_as_all_ranks_have_one(of_each, counts):
 
 def test_trees_are_joined_leaf_by_leaf_and_plain_values_stay():
     def batch(rank):
-        return ({"x": INPUTS[rank :: 2], "mask": (TARGETS[rank :: 2] > 0,), "scheme": "plain"}, TARGETS[rank :: 2])
+        return ({"x": INPUTS[rank::2], "mask": (TARGETS[rank::2] > 0,), "scheme": "plain"}, TARGETS[rank::2])
 
     for pool in joined([batch(0)], [batch(1)]):
         ((inputs, targets),) = pool
@@ -166,12 +167,17 @@ def test_trees_are_joined_leaf_by_leaf_and_plain_values_stay():
 
 @pytest.mark.parametrize(
     "other",
-    [some(4, width=3), [(np.ones((4, 2, 1)), np.ones(4))], [(np.ones((4, 2)), np.ones((4, 1)))], [(np.ones((4, 2)), 1)]],
+    [
+        some(4, width=3),
+        [(np.ones((4, 2, 1)), np.ones(4))],
+        [(np.ones((4, 2)), np.ones((4, 1)))],
+        [(np.ones((4, 2)), 1)],
+    ],
     ids=["another width", "another axis", "other targets", "no targets"],
 )
 def test_batches_that_can_not_be_joined(other):
     for error in joined(some(4), other):
-        assert type(error) is TargetError
+        assert isinstance(error, TargetError)
         assert str(error) == "the ranks' batches differ in shape past the axis of examples, so they can't be joined"
 
 
@@ -368,15 +374,14 @@ def test_every_rank_is_put_back():
 
 def at(nth, name, fault):
     """A method that is healthy but for its nth call."""
-    calls = []
+    calls = itertools.count(1)
 
     def method(trainer, *arguments, **options):
-        calls.append(name)
-        if len(calls) == nth:
+        if next(calls) == nth:
             return fault(trainer)
         return getattr(Parallel, name)(trainer, *arguments, **options)
 
-    return method
+    return {name: method}
 
 
 def boom(trainer):
@@ -395,72 +400,61 @@ def assert_all_know(told, start):
     """Every rank's run ended in this failure, and no check went on behind it."""
     for report in told:
         assert not isinstance(report, BaseException), report
-        crashed = [k for k, (status, _) in enumerate(ends(report)) if status == "crashed"]
-        assert len(crashed) == 1, ends(report)
-        status, reason = ends(report)[crashed[0]]
+        (_, reason), *behind = itertools.dropwhile(lambda end: end[0] != "crashed", ends(report))
         assert reason.startswith(start)
-        assert [status for status, _ in ends(report)[crashed[0] + 1 :]] == ["blocked"] * (len(ends(report)) - crashed[0] - 1)
+        assert {status for status, _ in behind} <= {"blocked"}
 
 
 CHECKS = ("check-target", "check-parallel", "check-activations", "check-reg", "lr-scan")
 FAILURES = {
-    "evaluation": (at(2, "evaluate", boom), "evaluate(batch, training=False) raised ValueError: boom ("),
-    "step": (at(3, "step", boom), "step 3 raised ValueError: boom ("),
-    "exit": (at(3, "step", leaving), "step 3 called sys.exit(3)"),
-    "late step": (at(20, "step", boom), "step 20 raised ValueError: boom ("),
-    "save": (at(3, "save", boom), "save() raised ValueError: boom ("),
-    "load": (at(3, "load", boom), "load(state) raised ValueError: boom ("),
-    "trace": (at(1, "trace", boom), "trace(batch, visit) raised ValueError: boom ("),
-    "replicas": (at(1, "replicas", boom), "replicas() raised ValueError: boom ("),
-    "parameters": (at(1, "parameters", boom), "parameters() raised ValueError: boom ("),
-    "strengths": (at(1, "strengths", boom), "strengths() raised ValueError: boom ("),
-    "loader": (at(1, "batches", boom), "batches('train') raised ValueError: boom ("),
-    "loader, later": (at(2, "batches", boom), "batches('train') raised ValueError: boom ("),
+    "evaluation": (2, "evaluate", boom, "evaluate(batch, training=False) raised ValueError: boom ("),
+    "step": (3, "step", boom, "step 3 raised ValueError: boom ("),
+    "exit": (3, "step", leaving, "step 3 called sys.exit(3)"),
+    "late step": (20, "step", boom, "step 20 raised ValueError: boom ("),
+    "save": (3, "save", boom, "save() raised ValueError: boom ("),
+    "load": (3, "load", boom, "load(state) raised ValueError: boom ("),
+    "trace": (1, "trace", boom, "trace(batch, visit) raised ValueError: boom ("),
+    "replicas": (1, "replicas", boom, "replicas() raised ValueError: boom ("),
+    "parameters": (1, "parameters", boom, "parameters() raised ValueError: boom ("),
+    "strengths": (1, "strengths", boom, "strengths() raised ValueError: boom ("),
+    "loader": (1, "batches", boom, "batches('train') raised ValueError: boom ("),
+    "loader, later": (2, "batches", boom, "batches('train') raised ValueError: boom ("),
 }
-NAMES = {"evaluation": "evaluate", "exit": "step", "late step": "step", "loader": "batches", "loader, later": "batches"}
-
-
-@pytest.mark.parametrize("failing", [0, 1])
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_failure_on_one_rank_fails_all_and_names_it(failure, failing):
-    def make(group, rank):
-        method, name = FAILURES[failure][0], NAMES.get(failure, failure)
-        return Parallel(group, rank, **({name: method} if rank == failing else {}))
-
-    assert_all_know(reports(2, make, *CHECKS), f"rank {failing}: {FAILURES[failure][1]}")
-
-
 WRONG = {
-    "no output": ("step", at(3, "step", lambda trainer: "done"), "step 3 must return babysit.Output, not str"),
-    "no number": ("step", at(3, "step", lambda trainer: Output("low")), "the loss of step 3 must be a number, not 'low'"),
-    "several losses": (
-        "evaluate",
-        at(2, "evaluate", lambda trainer: Output(np.ones(3))),
-        "the loss of evaluate(batch, training=False) has shape (3,); it must be one number",
-    ),
-    "no batch": ("batches", lambda trainer, split: [], "batches('train') yielded no batch, so there is nothing to train on"),
-    "no pair": ("batches", lambda trainer, split: [(1, 2, 3)], "batches('train') must yield (inputs, targets), not tuple"),
-    "no examples": ("batches", lambda trainer, split: [(1, 2)], "batches('train'): every array of a batch needs the same"),
+    "no output": (3, "step", "done", "step 3 must return babysit.Output, not str"),
+    "no number": (3, "step", Output("low"), "the loss of step 3 must be a number, not 'low' (str)"),
+    "two losses": (2, "evaluate", Output(np.ones(2)), "the loss of evaluate(batch, training=False) has shape (2,)"),
+    "no batch": (1, "batches", [], "batches('train') yielded no batch, so there is nothing to train on"),
+    "no pair": (1, "batches", [(1, 2, 3)], "batches('train') must yield (inputs, targets), not tuple"),
+    "no arrays": (1, "batches", [(1, 2)], "batches('train'): every array of a batch needs the same number of examples"),
 }
 
 
-@pytest.mark.parametrize("failing", [0, 1])
-@pytest.mark.parametrize("wrong", WRONG)
-def test_what_one_rank_alone_returns_wrongly_fails_all_and_names_it(wrong, failing):
-    name, method, message = WRONG[wrong]
+def spoiling(failing, *fault):
+    """A program that is healthy but for one rank, where it has this fault."""
 
     def make(group, rank):
-        return Parallel(group, rank, **({name: method} if rank == failing else {}))
+        return Parallel(group, rank, **(at(*fault) if rank == failing else {}))
 
+    return make
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize(("nth", "name", "fault", "message"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_on_one_rank_fails_all_and_names_it(nth, name, fault, message, failing):
+    assert_all_know(reports(2, spoiling(failing, nth, name, fault), *CHECKS), f"rank {failing}: {message}")
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize(("nth", "name", "value", "message"), WRONG.values(), ids=WRONG)
+def test_what_one_rank_alone_returns_wrongly_fails_all_and_names_it(nth, name, value, message, failing):
+    make = spoiling(failing, nth, name, lambda trainer: value)
     assert_all_know(reports(2, make, *CHECKS), f"rank {failing}: {message}")
 
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_rank_that_can_not_begin_is_named_by_the_others(failing):
-    def make(group, rank):
-        return Parallel(group, rank, **({"save": at(1, "save", boom)} if rank == failing else {}))
-
-    told = reports(2, make, *CHECKS)
+    told = reports(2, spoiling(failing, 1, "save", boom), *CHECKS)
     error = told.pop(failing)
     assert isinstance(error, RanksError)
     assert str(error).startswith(f"rank {failing}: save() raised ValueError: boom (")
@@ -469,26 +463,26 @@ def test_a_rank_that_can_not_begin_is_named_by_the_others(failing):
 
 def test_the_first_word_stands():
     group = Group(2)
-    group.gather = lambda rank, value, collective="": [value, value]
     first, second = (Ranks(Parallel(group, rank)) for rank in (1, 0))
-    errors = [first.failed("step 1 raised ValueError"), second.failed("step 1 raised RuntimeError"), first.failed("again")]
+    said = (
+        (first, "step 1 raised ValueError"),
+        (second, "step 1 raised RuntimeError"),
+        (first, "step 2 called sys.exit()"),
+    )
+    errors = [ranks.failed(message) for ranks, message in said]
     assert [type(error) for error in errors] == [RanksError] * 3
     assert {str(error) for error in errors} == {"rank 1: step 1 raised ValueError"}
     assert isinstance(errors[0], LostError)
 
 
 def test_checks_behind_a_failure_are_blocked_by_it():
-    def make(group, rank):
-        return Parallel(group, rank, **({"step": at(3, "step", boom)} if rank else {}))
-
-    for report in reports(2, make, "check-target", "check-reg", "lr-scan"):
+    for report in reports(2, spoiling(1, 3, "step", boom), "check-target", "check-reg", "lr-scan"):
         assert ends(report)[1:] == [("blocked", "a rank failed in check-target")] * 2
 
 
 def test_on_one_process_a_failing_check_leaves_the_others_be():
-    report = runner.run(
-        Parallel(Group(1), 0, step=at(3, "step", boom)), plan("check-target", "check-reg", "lr-scan"), target="t"
-    )
+    made = Parallel(Group(1), 0, **at(3, "step", boom))
+    report = runner.run(made, plan("check-target", "check-reg", "lr-scan"), target="t")
     (status, reason), *others = ends(report)
     assert status == "crashed"
     assert reason.startswith("step 3 raised ValueError: boom (")
@@ -542,7 +536,7 @@ def test_ctrl_c_on_all_ranks(interrupted):
         raise KeyboardInterrupt
 
     def run(group, rank):
-        made = Parallel(group, rank, step=at(interrupted, "step", stopped))
+        made = Parallel(group, rank, **at(interrupted, "step", stopped))
         before = made.save()
         report = runner.run(made, plan("check-target", "check-reg", "lr-scan"), target="t")
         return report, arrays.differing(before, made.save())

@@ -192,11 +192,12 @@ class PyTorchTrainer:
         """One forward and, in training mode, backward pass without an update."""
         trace = Trace(self._names, visit)
         with self._unchanged(training=training), torch.set_grad_enabled(training), self._regularization.applied():
-            loss, scores = self._measured(batch, trace.watching())
+            loss, scores = self._measured(batch, trace.watching)
             total = loss + self._regularization.term()
-            wanted = [p for p in self._module.parameters() if p.requires_grad]
-            if total.requires_grad and wanted:
-                torch.autograd.grad(total, wanted, allow_unused=True)
+            if total.requires_grad:
+                self._measured.gradients(
+                    total, list(self._trainable().values()), self._everything.parameters().values()
+                )
             return Output(loss.detach(), total.detach() - loss.detach() + self._regularization.decay(), scores)
 
     def parameters(self) -> Mapping[str, Tensor]:
@@ -219,7 +220,7 @@ class PyTorchTrainer:
         with self._unchanged(training=True), torch.enable_grad(), self._regularization.applied():
             loss, scores = self._measured(batch)
             term = self._regularization.term()
-            found = torch.autograd.grad(loss + term, list(named.values()), allow_unused=True)
+            found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters().values())
             reached = {name: g for name, g in zip(named, found, strict=True) if g is not None}
             self._regularization.add_decay({id(named[name]): g for name, g in reached.items()})
             penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()

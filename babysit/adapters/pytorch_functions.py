@@ -24,6 +24,7 @@ NONLINEAR: Mapping[str, str] = {
     "softsign": "softsign",
     "hardsigmoid": "hardtanh",
     "logsigmoid": "softplus",
+    "log_sigmoid": "softplus",
     "tanhshrink": "shrink",
     "softshrink": "shrink",
     "hardshrink": "shrink",
@@ -59,19 +60,20 @@ RECURRENT: Mapping[str, str] = {
     "rnn_tanh_cell": "tanh",
     "rnn_relu_cell": "relu",
 }
+VIEWS = ("T", "mT", "H", "mH", "data")  # attributes that are the tensor itself, seen otherwise
 # A bounded output is still itself behind these, as long as the other operand is a number or a parameter.
 SCALING = frozenset(("add", "sub", "mul", "div", "true_divide", "neg", "rsub", "__rsub__", "__rdiv__"))
 RESHAPING = frozenset(
     (
         *("view", "reshape", "flatten", "unflatten", "expand", "expand_as", "unsqueeze", "squeeze", "view_as"),
         *("transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "contiguous", "chunk", "split"),
-        *("unbind", "__getitem__", "select", "narrow", "T", "mT", "clone", "to", "type_as", "type", "float", "half"),
+        *("unbind", "__getitem__", "select", "narrow", *VIEWS, "clone", "to", "type_as", "type", "float", "half"),
         *("bfloat16", "double", "broadcast_to", "repeat"),
     )
 )
 CLAMPS = frozenset(("clamp", "clip", "clamp_min", "threshold", "hardtanh"))
-COMPARING = ("gt", "ge", "__gt__", "__ge__")
-CHOOSING = frozenset(("maximum", "max", "where"))
+COMPARING: Mapping[str, bool] = {"gt": True, "ge": True, "lt": False, "le": False}  # with 0: where x is positive
+CHOOSING = frozenset(("maximum", "max", "fmax", "where", "masked_fill"))
 # What each function may be, so that one look tells it; other functions only carry lineages on.
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(RESHAPING, "reshaping"),
@@ -84,7 +86,7 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(NORMS, "norm"),
     **dict.fromkeys(BOUNDED, "bounded"),
     **dict.fromkeys((*NONLINEAR, *CLAMPS), "nonlinear"),
-    "mul": "gating",
+    **dict.fromkeys(("mul", "multiply"), "gating"),
 }
 # What can't carry anything on: it asks about tensors, or makes new ones.
 ASKING = frozenset(
@@ -107,7 +109,7 @@ def plain_name(func: Any) -> tuple[str, bool]:
     name: str = getattr(func, "__name__", "")
     if name == "__get__":
         attribute = getattr(getattr(func, "__self__", None), "__name__", "")
-        return (attribute if attribute in ("T", "mT") else ""), False
+        return (attribute if attribute in VIEWS else ""), False
     if name in ASKING:
         return "", False
     if name.endswith("_") and not name.endswith("__"):

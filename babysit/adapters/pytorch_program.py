@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from babysit.errors import TargetError
 from babysit.trainer import Batch, Tree
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
-_NOTHING = contextlib.nullcontext()
+Around: TypeAlias = Callable[[Tree], AbstractContextManager[Any]]
 
 
 def original(model: nn.Module) -> nn.Module:
@@ -38,6 +38,13 @@ def _is_parallel(model: nn.Module) -> bool:
     return isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
 
 
+def _parameters(function: Any) -> Mapping[str, Any]:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # what TorchScript compiled doesn't tell
+        return {}
+
+
 class Program:
     """Scores and loss of a batch.
 
@@ -52,21 +59,22 @@ class Program:
     def __init__(self, model: nn.Module, loss: Loss | None) -> None:
         self.model, self.loss = model, loss
         self.shifted = False
+        self._checkpointed: bool | None = None
         self._overwrites: bool | None = None  # whether inputs or targets are; None until a pass in training mode
-        self._labels = "labels" in inspect.signature(model.forward).parameters
+        self._labels = "labels" in _parameters(model.forward)
 
-    def __call__(self, batch: Batch, around: AbstractContextManager[Any] = _NOTHING) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, batch: Batch, around: Around = contextlib.nullcontext) -> tuple[Tensor, Tensor | None]:
         """The data loss with its graph, and the scores.
 
         Args:
             batch: On the model's device.
-            around: A context in which the model runs, and its loss does not.
+            around: Makes a context of the inputs, in which the model runs and its loss does not.
 
         Raises:
             TargetError: The loss is no tensor of one element.
         """
         own = self._own(batch)
-        with around:
+        with around(own[0]):
             output = self._output(own)
         scores = scores_of(output)
         loss = self._loss(output, own[1])
@@ -80,6 +88,32 @@ class Program:
         if self.loss is None:
             return own_loss(self._output(batch))
         return self._loss(call(self.model, batch[0]), batch[1])
+
+    def gradients(
+        self, total: Tensor, wanted: Sequence[nn.Parameter], others: Iterable[nn.Parameter]
+    ) -> list[Tensor | None]:
+        """Gradients of the total; None for a parameter that it doesn't reach. Leaves every `.grad` as it is.
+
+        Args:
+            total: With its graph.
+            wanted: Parameters whose gradients to return.
+            others: Parameters that a backward pass may reach beside them.
+        """
+        if not wanted:
+            return []
+        if self._checkpointed is None:
+            self._checkpointed = _is_checkpointed(total)
+        if not self._checkpointed:
+            return list(torch.autograd.grad(total, wanted, allow_unused=True))
+        kept = [(p, p.grad) for p in (*wanted, *others)]
+        try:
+            for p, _ in kept:
+                p.grad = None
+            torch.autograd.backward(total)
+            return [p.grad for p in wanted]
+        finally:
+            for p, gradient in kept:
+                p.grad = gradient
 
     def _own(self, batch: Batch) -> Batch:
         """A copy where the program may overwrite what it gets: loaders make batches anew, babysit uses them again."""
@@ -149,3 +183,17 @@ def predicts_the_next(scores: Tensor | None, targets: Any, loss: Tensor) -> bool
     task = LanguageModel(int(scores.shape[-1]))
     here, next_one = task.reference_loss(scores, targets), task.reference_loss(scores[:, :-1], targets[:, 1:])
     return abs(next_one - float(loss)) < abs(here - float(loss))
+
+
+def _is_checkpointed(total: Tensor) -> bool:
+    """Whether reentrant checkpoints are in the graph; `torch.autograd.grad` doesn't get through them."""
+    seen, waiting = set(), [total.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "CheckpointFunctionBackward":
+            return True
+        seen.add(node)
+        waiting += [before for before, _ in node.next_functions]
+    return False

@@ -85,13 +85,14 @@ class Everything:
     def _owners(self) -> Iterator[tuple[str, nn.Module, str]]:
         """Every buffer's full name, its module and its name there; those that `state_dict` leaves out too."""
         for path, module in self._named_modules():
-            for name in module._buffers:
+            scripted = not isinstance(module._buffers, dict)  # TorchScript has another kind of container
+            for name in dict(module.named_buffers(recurse=False)) if scripted else module._buffers:
                 yield (f"{path}.{name}" if path else name), module, name
 
     def buffers(self) -> dict[str, Tensor | None]:
         """A copy of each buffer."""
         return {
-            path: None if (b := module._buffers[name]) is None else b.detach().clone()
+            path: None if (b := getattr(module, name)) is None else b.detach().clone()
             for path, module, name in self._owners()
         }
 
@@ -104,10 +105,10 @@ class Everything:
 
     def _restore_buffers(self, saved: Mapping[str, Tensor | None], copies: "Copies") -> None:
         for path, module, name in list(self._owners()):
-            if path in saved:
-                module._buffers[name] = copies.added(module._buffers[name], saved[path])
-            else:
-                del module._buffers[name]
+            if path not in saved:
+                delattr(module, name)
+            elif (buffer := copies.added(getattr(module, name), saved[path])) is not getattr(module, name):
+                setattr(module, name, buffer)
 
     def generators(self) -> dict[str, Tensor]:
         """Where torch's generators stand: the CPU's, those of the devices in use, those that loaders own."""

@@ -2,38 +2,50 @@
 
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from babysit.statistics import BOUNDED, RECTIFIED, SATURATED, Reduced
+from babysit.statistics import RECTIFIED, SATURATED, Reduced
+from babysit.statistics import reduced as plain
 
 BLOCK = 2**16  # elements reduced at a time on the CPU: 256 KiB in single precision, the size of a usual L2 cache
 TANH_LIMIT = math.sqrt(1 - SATURATED)  # 1 - y^2 < SATURATED
+LEAST = 1e-30  # sums of squares under it may have lost digits to single precision's smallest numbers
 SIGMOID_LIMIT = math.sqrt(1 - SATURATED) / 2  # 4 y (1 - y) < SATURATED, as a distance from 1/2
+
+
+# Sum of each unit, sum of squares, largest and smallest value of each unit, saturated and positive values.
+Block: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 def reduced(array: Tensor, unit_axis: int, kind: str) -> Reduced:
     """What `babysit.statistics.reduced` gives, to single precision's rounding."""
     blocks = [_of_block(block, kind) for block in _blocks(array.detach(), unit_axis)]
-    sums, squares, largest, least, saturated, positive = zip(*blocks, strict=True)
-    total, power = torch.stack(sums).sum(0, dtype=torch.float64), torch.stack(squares).sum(dtype=torch.float64)
-    bounded = kind in BOUNDED
-    examples = array.numel() // array.shape[unit_axis]
+    if not blocks:
+        return plain(array, unit_axis, kind)
+    total, squares, largest, least, saturated, positive = blocks[0] if len(blocks) == 1 else _together(blocks)
+    total, squares = total.double(), squares.double()
+    if array.device.type == "cpu" and not LEAST < float(squares) < math.inf and bool(array.any()):
+        return plain(array, unit_axis, kind)  # squares that single precision can't hold
+    through = positive
     if kind == "tanh":
-        through: Tensor | None = array.numel() - power
+        through = array.numel() - squares
     elif kind == "sigmoid":
-        through = 4 * (total.sum() - power)
-    else:
-        through = torch.stack(positive).sum(dtype=torch.float64) if kind in RECTIFIED else None
-    return Reduced(
-        examples=examples,
-        sum=total,
-        squares=power,
-        max=torch.stack(largest).amax(0),
-        min=torch.stack(least).amin(0),
-        saturated=torch.stack(saturated).sum(dtype=torch.float64) if bounded else None,
-        through=through,
+        through = 4 * (total.sum() - squares)
+    return Reduced(array.numel() // array.shape[unit_axis], total, squares, largest, least, saturated, through)
+
+
+def _together(blocks: list[Block]) -> Block:
+    sums, squares, largest, least, saturated, positive = zip(*blocks, strict=True)
+    return (
+        torch.stack(sums).sum(0, dtype=torch.float64),
+        torch.stack(squares).sum(dtype=torch.float64),
+        torch.stack(largest).amax(0),
+        torch.stack(least).amin(0),
+        None if saturated[0] is None else torch.stack(saturated).sum(),
+        None if positive[0] is None else torch.stack(positive).sum(),
     )
 
 
@@ -54,7 +66,7 @@ def _blocks(array: Tensor, axis: int) -> Iterator[Tensor]:
         yield whole[start : start + rows]
 
 
-def _of_block(block: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+def _of_block(block: Tensor, kind: str) -> Block:
     """Sum, squares, max, min, saturated and positive values; the middle ones of each unit."""
     if block.dtype not in (torch.float32, torch.float64):
         block = block.float()
@@ -73,6 +85,7 @@ def _of_block(block: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor,
 
 def _extremes(block: Tensor) -> tuple[Tensor, Tensor]:  # (n, units, rest) -> (units,), (units,)
     if block.shape[2] == 1:
-        flat = block[:, :, 0]
-        return flat.amin(0), flat.amax(0)
-    return block.amin(2).amin(0), block.amax(2).amax(0)
+        least, largest = torch.aminmax(block[:, :, 0], dim=0)
+        return least, largest
+    least, largest = torch.aminmax(block, dim=2)
+    return least.amin(0), largest.amax(0)

@@ -426,6 +426,19 @@ def test_a_model_that_differentiates_inside():
     assert float(made.evaluate((X, X)).loss) == F.mse_loss(slope(X), X).item()
 
 
+def test_inputs_that_require_gradients():
+    """A loader may yield them so, for a model that differentiates by them."""
+    points = X.clone().requires_grad_()
+    model = Calling(lambda x: torch.autograd.grad(model.map(x).tanh().sum(), x, create_graph=True)[0])
+    model.map = linear()
+    made = trainer(model, F.mse_loss, train=[(points, X)])
+    expected = F.mse_loss(model(points), X).item()
+    bench = Bench(made)
+    assert bench.trainer.evaluate(bench.pool()[0]).loss == expected
+    assert bench.trainer.step(bench.pool()[0]).loss == expected
+    assert points.grad is None
+
+
 # Learning rates
 
 
@@ -703,6 +716,7 @@ def test_loss_scaling_in_update(make, clip):
 @FUSED
 def test_a_step_that_loss_scaling_skips(make):
     model = linear()
+    nn.init.zeros_(model.weight)  # so that no class is sure, and no gradient 0
     made, scaler = scaled(model, make, scale=2.0**127)
     state, before = made.save(), bits(dict(model.named_parameters()))
     assert not made.step((X * 1e4, Y)).updated

@@ -647,6 +647,30 @@ def test_what_does_not_step_changes_no_buffer_that_any_pass_moves(use):
     assert made.bits() == before
 
 
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_penalty_that_runs_the_model_on_noise_changes_nothing(mode, use):
+    """As a gradient penalty or a consistency term does."""
+    model = nn.Sequential(linear(), nn.BatchNorm1d(CLASSES)).train(mode)
+    made = program(
+        model,
+        SGD(model.parameters(), lr=0.1),
+        batches(),
+        penalty=lambda: model(torch.randn(5, FEATURES)).square().mean(),
+    )
+    before = made.bits()
+    use(made.trainer, (X, Y))
+    assert made.bits() == before
+
+
+def test_a_noisy_penalty_is_that_of_the_step_to_come():
+    model = linear()
+    made = trainer(model, penalty=lambda: torch.rand(()) * model.weight.square().sum())
+    before = made.evaluate((X, Y), training=True).penalty
+    assert float(made.gradients((X, Y))[0].penalty) == float(before)
+    assert float(made.step((X, Y)).penalty) == float(before)
+
+
 @pytest.mark.parametrize("error", [ValueError("boom"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
 @pytest.mark.parametrize("use", list(USES)[:5])
 def test_what_fails_midway_changes_nothing(use, error):
