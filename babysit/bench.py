@@ -93,6 +93,7 @@ class Bench:
     def _draw(self, split: str) -> list[Batch]:
         drawn: list[Batch] = []
         examples = held = 0
+        ranks = self.trainer.ranks.size  # whose batches are joined
         for batch in itertools.islice(self.trainer.batches(split), POOL_EXAMPLES):
             try:
                 size = arrays.count(batch)
@@ -103,7 +104,7 @@ class Bench:
                 continue
             held += arrays.size_in_bytes(batch)
             drawn.append(arrays.duplicate(batch))  # a loader may hand out the same memory again
-            if examples >= POOL_EXAMPLES or held >= POOL_BYTES:
+            if examples * ranks >= POOL_EXAMPLES or held * ranks >= POOL_BYTES:
                 break
         if split == "train" and not examples:
             raise TargetError("batches('train') yielded no batch, so there is nothing to train on")

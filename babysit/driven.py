@@ -72,7 +72,10 @@ class _Guard:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self.driven.seconds += time.perf_counter() - self.began
-        if error is None or isinstance(error, Skip | TargetError | KeyboardInterrupt):
+        if error is None or isinstance(error, Skip | TargetError):
+            return
+        if isinstance(error, KeyboardInterrupt):
+            self.driven.ranks.leave_word("interrupted")
             return
         failed = self.driven.ranks.failed
         if isinstance(error, SystemExit):

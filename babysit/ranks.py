@@ -12,6 +12,7 @@ from typing import Any
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
+from babysit.blame import blame
 from babysit.errors import RanksError, TargetError
 from babysit.trainer import Batch, Output, SupportsRanks, Trainer
 
@@ -42,7 +43,12 @@ class Ranks:
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank."""
-        return [value] if self._trainer is None else self._trainer.gather(value)
+        if self._trainer is None:
+            return [value]
+        try:
+            return self._trainer.gather(value)
+        except Exception as error:  # another rank is gone, and with it the way to reach the others
+            raise self.failed(f"another rank is gone: {blame(error)}") from error
 
     def agree(self, call: str) -> None:
         """Know that every rank is about to make this call.
@@ -88,28 +94,30 @@ class Ranks:
     def joined(self, batches: Sequence[Batch]) -> list[Batch]:
         """The ranks' batches, the first of each joined to one, then the second, as far as all ranks have one.
 
-        Raises:
-            TargetError: Batches that should be joined differ in shape past the axis of examples.
+        Where they differ in shape past the axis of examples, as texts padded batch by batch do, one rank's stands for
+        all, each rank's in turn.
         """
         if self._trainer is None:
             return list(batches)
         every = self.gather(list(batches))
-        pool = []
-        for parts in zip(*every, strict=False):
-            shapes = [[tuple(x.shape[1:]) for _, x in arrays.leaves(part) if is_array_api_obj(x)] for part in parts]
-            if any(shape != shapes[0] for shape in shapes):
-                raise TargetError(
-                    "the ranks' batches differ in shape past the axis of examples, so they can't be joined"
-                )
-            pool.append(arrays.concatenate([tuple(part) for part in parts]))
-        return pool
+        return [_joined(parts, turn) for turn, parts in enumerate(zip(*every, strict=False))]
 
     def failed(self, message: str) -> TargetError:
         """The error to raise where this rank failed, which ends the run on all of them; it names who failed first."""
         if self._trainer is None:
             return TargetError(message)
-        said = self._trainer.failure()
-        if not said:
-            said = f"rank {self.rank}: {message}"
-            self._trainer.fail(said)
-        return RanksError(said)
+        self.leave_word(message)
+        return RanksError(self._trainer.failure() or f"rank {self.rank}: {message}")
+
+    def leave_word(self, message: str) -> None:
+        """Let the other ranks know why this one goes, unless one has gone before."""
+        if self._trainer is not None and not self._trainer.failure():
+            self._trainer.fail(f"rank {self.rank}: {message}")
+
+
+def _joined(parts: Sequence[Batch], turn: int) -> Batch:
+    shapes = [[tuple(x.shape[1:]) for _, x in arrays.leaves(part) if is_array_api_obj(x)] for part in parts]
+    if any(shape != shapes[0] for shape in shapes):
+        return parts[turn % len(parts)]
+    joined: Batch = arrays.concatenate([tuple(part) for part in parts])
+    return joined

@@ -83,10 +83,16 @@ def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress:
     import numpy as np
 
     from babysit.bench import Bench
+    from babysit.trainer import SupportsRanks
 
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # learning rates are tried on purpose until the numbers overflow
         bench = Bench(trainer)
+        if launched_together() and bench.trainer.supports(SupportsRanks) and bench.trainer.ranks.size == 1:
+            raise TargetError(
+                "several processes were started, but each runs the program alone: call "
+                "torch.distributed.init_process_group in the factory"
+            )
         results, interrupted = _measure(bench, plan, progress or (lambda check, done, total: None))  # noqa: ARG005
     wall = time.perf_counter() - began
     blank = Report(
@@ -144,7 +150,8 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
-    except TargetError as error:
+    except TargetError as raised:
+        error = raised if isinstance(raised, LostError) else bench.trainer.ranks.failed(str(raised))
         status, reason = Status.CRASHED, str(error)
         if isinstance(error, LostError):
             lost = "a rank failed in" if isinstance(error, RanksError) else "the trainer could not be put back after"

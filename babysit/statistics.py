@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from babysit import arrays
@@ -235,6 +234,8 @@ class UnitStatistics:
 
 def _on_host(x: Array) -> Array:
     """A NumPy array of what some device holds."""
+    import numpy as np
+
     return np.asarray(x.cpu() if is_torch_array(x) else x)
 
 

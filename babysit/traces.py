@@ -53,9 +53,12 @@ def trace_layers(
 
 
 def _over_ranks(trainer: "Driven", layers: dict[str, UnitStatistics]) -> None:
-    """Add what the other ranks have seen."""
+    """Put together what the ranks have seen, in their order, so that all come to the same numbers."""
     every = trainer.ranks.gather({name: layer.seen for name, layer in layers.items()})
-    for rank, others in enumerate(every):
-        for name, seen in others.items():
-            if rank != trainer.ranks.rank and name in layers:
-                layers[name].add(seen)
+    if len(every) == 1:
+        return
+    for name, layer in layers.items():
+        layers[name] = UnitStatistics(name, layer.kind)
+        for seen in every:
+            if name in seen:
+                layers[name].add(seen[name])

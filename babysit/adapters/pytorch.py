@@ -1,22 +1,25 @@
 """PyTorch programs as they are: a module, a loss, an optimizer and loaders."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from babysit import seeds
 from babysit.adapters.pytorch_batches import read
 from babysit.adapters.pytorch_modes import Modes, Rates
-from babysit.adapters.pytorch_program import Loss, Program, original, predicts_the_next, stepping
+from babysit.adapters.pytorch_program import Loss, Program, is_token_by_token, losses_here_and_next, original, stepping
 from babysit.adapters.pytorch_ranks import ProcessGroup, replicas
 from babysit.adapters.pytorch_regularization import Regularization, WithoutDropout, is_dropping
 from babysit.adapters.pytorch_state import everything, require_state_dict
 from babysit.adapters.pytorch_tasks import Call, Watch, task_of
 from babysit.adapters.pytorch_trace import Names, Trace
+from babysit.adapters.pytorch_update import Updates
 from babysit.errors import TargetError
 from babysit.task import Task, task_named
 from babysit.trainer import Batch, Output, State, Visit
@@ -29,8 +32,9 @@ class PyTorchTrainer:
 
     Data goes to the model's device. A compiled model is measured through the module that was compiled, a distributed
     one steps through its wrapper and is measured through the module inside. Modules that are in evaluation mode in a
-    model that is in training mode stay so in every step. Schedulers are left alone; where one has set every rate to 0
-    for its warm-up, the rates are those it goes back to, `initial_lr`.
+    model that is in training mode stay so in every step. Schedulers are left alone, but a check holds the learning
+    rate: what one makes of it within an update does not last. Of a schedule that has begun, the program's own rate is
+    its peak (`max_lr`) or what it goes back to (`initial_lr`).
 
     Args:
         model: The network. Gets a batch's inputs: a tensor, a tuple as arguments, a dict as keywords.
@@ -63,22 +67,21 @@ class PyTorchTrainer:
         update: Callable[[Tensor], Any] | None = None,
         stateful: Sequence[Any] = (),
     ) -> None:
-        _require(model, optimizer, stateful)
+        _require(model, optimizer, train, stateful)
         self._model, self._module = model, original(model)
-        self._optimizer, self._update = optimizer, update
         self._optimizers = [optimizer, *(thing for thing in stateful if isinstance(thing, Optimizer))]
         self._loaders: dict[str, Iterable[Any]] = {"train": train} | ({} if val is None else {"val": val})
         self._measured = Program(self._module, loss)
         self._stepped = Program(stepping(model), loss)
-        self._rates = Rates(self._optimizers)
+        self._rates = Rates(self._optimizers, [thing for thing in stateful if isinstance(thing, LRScheduler)])
+        self._updates = Updates(self._module, self._optimizers, update, self._rates)
         self._regularization = Regularization(self._module, self._optimizers, penalty)
         self._everything = everything(self._module, loss, self._optimizers, stateful, self._loaders)
         self._modes = Modes(model)
         self._names = Names(self._module)
         self._ranks = ProcessGroup()
         self.rank, self.size = self._ranks.rank, self._ranks.size
-        self._last: dict[str, Tensor] | None = None
-        self._dropout: float | None = None
+        self._stated: Mapping[str, float] | None = None
         self._differentiates = False  # whether the forward pass takes gradients itself, as physics-informed ones do
         self.task = self._read_task(task)
 
@@ -108,17 +111,16 @@ class PyTorchTrainer:
 
     def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
         """Loss, penalty and scores. Statistics that training moves, and all generators, are put back."""
-        loss, scores = self._look(batch, training=training)
-        with torch.no_grad():
-            return Output(loss, self._regularization.term() + self._regularization.decay(), scores)
+        return self._look(batch, training=training)
 
-    def _look(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor | None]:
-        """Loss and scores, without a graph where the program can do without."""
+    def _look(self, batch: Batch, *, training: bool) -> Output:
+        """An evaluation, without a graph where the program can do without."""
         context = torch.set_grad_enabled(self._differentiates)
         try:
             with self._unchanged(training=training), context, self._regularization.applied():
                 loss, scores = self._measured(batch)
-            return loss.detach(), scores
+                penalty = self._regularization.term() + self._regularization.decay()
+            return Output(loss.detach(), penalty.detach() if isinstance(penalty, Tensor) else penalty, scores)
         except RuntimeError as error:
             if self._differentiates or "does not require grad" not in str(error):
                 raise
@@ -135,50 +137,14 @@ class PyTorchTrainer:
         penalty = 0.0
         if regularization.in_the_loss:
             term = regularization.term()
-            penalty = float(regularization.decay() + term)
+            penalty = float(regularization.decay() + (term.detach() if isinstance(term, Tensor) else term))
             total = loss + term
-        updated = self._updated(total, batch)
+        updated = self._updates(total, lambda: self._total(batch))
         return Output(loss.item(), penalty, updated=updated)
 
-    def _updated(self, total: Tensor, batch: Batch) -> bool:
-        """Updates, and says whether any optimizer really did."""
-        self._last = None
-        if self._update is not None:
-            with self._noting() as noted:
-                self._update(total)
-            return bool(noted)
-        self._optimizer.zero_grad()
-        torch.autograd.backward(total)
-        if isinstance(self._optimizer, LBFGS):
-            self._optimizer.step(lambda: self._again(batch))  # type: ignore[no-untyped-call]
-        else:
-            self._optimizer.step()
-        return True
-
-    def _again(self, batch: Batch) -> Tensor:
-        """What a line search calls: the loss and its gradients once more."""
-        with torch.enable_grad():
-            self._optimizer.zero_grad()
-            with self._regularization.applied():
-                total = self._stepped.loss_of(batch) + self._regularization.term()
-            torch.autograd.backward(total)
-        return total
-
-    @contextlib.contextmanager
-    def _noting(self) -> Iterator[list[Optimizer]]:
-        """Which optimizers step inside, and with what gradients: an update may clear them behind the step."""
-        stepped: list[Optimizer] = []
-
-        def note(optimizer: Optimizer, *args: Any) -> None:  # noqa: ARG001
-            stepped.append(optimizer)
-            self._last = self._held_gradients()
-
-        handles = [optimizer.register_step_pre_hook(note) for optimizer in self._optimizers]
-        try:
-            yield stepped
-        finally:
-            for handle in handles:
-                handle.remove()
+    def _total(self, batch: Batch) -> Tensor:
+        with torch.enable_grad(), self._regularization.applied():
+            return self._stepped.loss_of(batch) + self._regularization.term()
 
     def save(self) -> State:
         """A copy of everything that a step can change."""
@@ -187,6 +153,7 @@ class PyTorchTrainer:
     def load(self, state: State) -> None:
         """Put all of it back, bit for bit."""
         self._everything.restore(state)
+        self._regularization.scale = self._regularization.scale  # the state has the decay of another
 
     def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
         """One forward and, in training mode, backward pass without an update."""
@@ -221,23 +188,20 @@ class PyTorchTrainer:
             loss, scores = self._measured(batch)
             term = self._regularization.term()
             found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters().values())
-            reached = {name: g for name, g in zip(named, found, strict=True) if g is not None}
-            self._regularization.add_decay({id(named[name]): g for name, g in reached.items()})
+            pairs = ((name, g) for name, g in zip(named, found, strict=True) if g is not None)
+            reached = {name: self._regularization.with_decay(named[name], g) for name, g in pairs}
             penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()
         return Output(loss.detach(), penalty, scores), reached
 
     def last_gradients(self) -> Mapping[str, Tensor]:
         """What the latest step used, after accumulation, unscaling and clipping."""
-        return self._last if self._last is not None else self._held_gradients()
-
-    def _held_gradients(self) -> dict[str, Tensor]:
-        return {name: p.grad.detach().clone() for name, p in self._trainable().items() if p.grad is not None}
+        return self._updates.last_gradients()
 
     def strengths(self) -> Mapping[str, float]:
         """Weight decay, the penalty's first value and the highest dropout rate, where there are such."""
-        if self._dropout is None:
-            self._dropout = self._seen_dropout()
-        return self._regularization.strengths(self._dropout)
+        if self._stated is None:
+            self._stated = self._seen_strengths()
+        return self._stated
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank of the process group."""
@@ -255,24 +219,44 @@ class PyTorchTrainer:
         """The word that another has left."""
         return self._ranks.failure()
 
-    def _seen_dropout(self) -> float:
-        with self._first_batch() as batch, self._modes.borrowed(training=True):
-            with WithoutDropout(keep=True) as seen:
-                self._look(batch, training=True)
-            modules = (m for m in self._module.modules() if m.training and is_dropping(m))
-            rates = [float(getattr(m, name, None) or 0) for m in modules for name in ("p", "drop_prob")]
-        return float(max([seen.rate, *rates]))
+    def _seen_strengths(self) -> Mapping[str, float]:
+        scale, self._regularization.scale = self._regularization.scale, 1.0
+        try:
+            with self._first_batch() as batch, self._modes.borrowed(training=True):
+                with WithoutDropout(keep=True) as seen:
+                    output = self._look(batch, training=True)
+                modules = (m for m in self._module.modules() if m.training and is_dropping(m))
+                rates = [float(getattr(m, name, None) or 0) for m in modules for name in ("p", "drop_prob")]
+        finally:
+            self._regularization.scale = scale
+        return self._regularization.strengths(float(output.penalty), float(max([seen.rate, *rates])))
 
     def _read_task(self, task: Task | str | None) -> Task:
         """The task given, the one of this name, or the one that the loss says, by the scores of the first batch."""
         if task is not None and not isinstance(task, str) and self._measured.loss is not None:
             return task
-        with self._first_batch() as batch, Watch() as watch:
-            loss, scores = self._look(batch, training=False)
-        if self._measured.loss is None and predicts_the_next(scores, batch[1], loss):
-            self._measured.shifted = self._stepped.shifted = True
-            scores = scores[:, :-1] if scores is not None else None
+        with self._first_batch() as batch:
+            with Watch() as watch:
+                output = self._look(batch, training=False)
+            if self._measured.loss is None and self._predicts_the_next(batch, output):
+                self._measured.shifted = self._stepped.shifted = True
+        scores = output.scores[:, :-1] if self._measured.shifted and output.scores is not None else output.scores
         return self._task_told(task, watch.calls, scores)
+
+    def _predicts_the_next(self, batch: Batch, output: Output) -> bool:
+        """Whether a model's own loss holds its scores against the labels that follow."""
+        inputs, labels = batch
+        if output.scores is None or not is_token_by_token(output.scores, labels):
+            return False
+        here, next_one = losses_here_and_next(output.scores, labels)
+        if abs(here - next_one) > 1e-4 * abs(here):
+            return abs(next_one - float(output.loss)) < abs(here - float(output.loss))
+        first_alone = torch.full_like(labels, -100)  # which a loss that looks ahead never sees: it has nothing to mean
+        first_alone[:, 0] = 0
+        try:
+            return not math.isfinite(self._look((inputs, first_alone), training=False).loss)
+        except (IndexError, RuntimeError):  # to which -100 is no label to leave out
+            return False
 
     def _task_told(self, name: Task | str | None, calls: list[Call], scores: Tensor | None) -> Task:
         if name is not None and not isinstance(name, str):
@@ -302,15 +286,16 @@ class PyTorchTrainer:
     @contextlib.contextmanager
     def _unchanged(self, *, training: bool) -> Iterator[None]:
         """The model in this mode; modes, generators and what training moves are put back."""
-        generators = self._everything.generators()
-        buffers = self._everything.buffers() if training else None
+        generators, outside = self._everything.generators(), seeds.capture()
+        buffers = self._everything.held_buffers() if training else None
         try:
             with self._modes.borrowed(training=training):
                 yield
         finally:
             self._everything.restore_generators(generators)
+            seeds.restore(outside)
             if buffers is not None:
-                self._everything.restore_buffers(buffers)
+                self._everything.put_back(buffers)
 
     @property
     def _device(self) -> torch.device:
@@ -318,11 +303,15 @@ class PyTorchTrainer:
         return torch.device("cpu") if held is None else held.device
 
 
-def _require(model: Any, optimizer: Any, stateful: Sequence[Any]) -> None:
+def _require(model: Any, optimizer: Any, train: Any, stateful: Sequence[Any]) -> None:
     if not isinstance(model, nn.Module):
         raise TargetError(f"model= must be a torch.nn.Module, not a {type(model).__name__}")
     if not isinstance(optimizer, Optimizer):
         raise TargetError(f"optimizer= must be a torch.optim.Optimizer, not a {type(optimizer).__name__}")
+    if any(not isinstance(group["lr"], int | float | Tensor) for group in optimizer.param_groups):
+        raise TargetError(f"optimizer= has no learning rate that could be set (lr={optimizer.param_groups[0]['lr']})")
+    if not isinstance(train, Iterable):
+        raise TargetError(f"train= must be a DataLoader or another iterable of batches, not a {type(train).__name__}")
     require_state_dict(stateful)
 
 

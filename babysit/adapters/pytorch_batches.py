@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from babysit.arrays import tree_map
 from babysit.errors import TargetError
 from babysit.trainer import Batch, Tree
 
@@ -51,7 +50,10 @@ def _moved(tree: Tree, device: torch.device) -> Tree:
         return packed
     if isinstance(tree, Mapping):
         return {key: _moved(child, device) for key, child in tree.items()}
-    return tree_map(lambda x: x.to(device, non_blocking=True) if isinstance(x, torch.Tensor) else x, tree)
+    if isinstance(tree, tuple | list):
+        parts = [_moved(child, device) for child in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return tree.to(device, non_blocking=True) if isinstance(tree, torch.Tensor) else tree
 
 
 def call(model: Any, inputs: Tree, **more: Any) -> Any:

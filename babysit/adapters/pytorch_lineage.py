@@ -94,8 +94,11 @@ def maximum(a: Any, b: Any, given: Given) -> Layer:
             return "relu", x
         if id(other) in lineages and lineages[id(other)].scaled is x:
             return _sloped(x, lineages[id(other)], lineages), x
-    both = len(lineages) == 2 and not any(side.weight for side in lineages.values())
-    return ("maxout", None) if both and a.shape == b.shape else NO_LAYER
+    if len(lineages) != 2 or any(side.weight for side in lineages.values()) or a.shape != b.shape:
+        return NO_LAYER
+    one, two = (set(side.names) for side in lineages.values())
+    maps = bool(one and two) and (one == two or not one & two)  # maps of their own, or halves of one
+    return ("maxout", None) if maps else NO_LAYER
 
 
 def choice(condition: Any, x: Any, other: Any, given: Given) -> Layer:

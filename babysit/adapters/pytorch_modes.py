@@ -1,11 +1,13 @@
 """Training and evaluation mode of a model's modules, and the rates of an optimizer's groups: what babysit turns."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 
 class Modes:
@@ -27,17 +29,21 @@ class Modes:
         if not training:
             self._model.eval()
             return
+        self._model.train()  # what it does beside setting modes, such as taking weights apart that eval() merged
         for module, mode in self._in_training:
             module.training = mode
 
     @contextmanager
     def borrowed(self, *, training: bool) -> Iterator[None]:
         """The model in this mode inside, and as it was behind it."""
+        own = self._model.training
         before = [(module, module.training) for module in self._model.modules()]
         try:
             self.set(training=training)
             yield
         finally:
+            if own is not training:
+                self._model.train(own)
             for module, mode in before:
                 module.training = mode
 
@@ -57,33 +63,65 @@ def _training_modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
 class Rates:
     """The learning rates of all parameter groups, in proportion to the first that has one.
 
+    They are held while babysit drives: what a scheduler makes of them within an update doesn't last. The program's own
+    rates are those that a schedule peaks at, or goes back to, where one has begun.
+
     Args:
         optimizers: All of the program's.
+        schedulers: Those that are known.
     """
 
-    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._groups = _with_ratios([group for optimizer in optimizers for group in optimizer.param_groups])
+    def __init__(self, optimizers: Sequence[Optimizer], schedulers: Sequence[LRScheduler]) -> None:
+        places = [(optimizer, k) for optimizer in optimizers for k in range(len(optimizer.param_groups))]
+        scheduled = {id(scheduler.optimizer) for scheduler in schedulers}
+        waiting = not any(float(optimizer.param_groups[k]["lr"]) for optimizer, k in places)
+        self._own = [
+            (optimizer, k, _own_rate(optimizer.param_groups[k], begun=waiting or id(optimizer) in scheduled))
+            for optimizer, k in places
+        ]
+        self._unit = next((rate for _, _, rate in self._own if rate), 0.0)
+        self._schedulers = schedulers
+        self.first = self._unit
 
     @property
     def first(self) -> float:
         """The first group's rate."""
-        return float(self._groups[0][0]["lr"])
+        return self._first
 
     @first.setter
     def first(self, value: float) -> None:
-        for group, ratio in self._groups:
+        self._first = value
+        self.hold()
+
+    def hold(self) -> None:
+        """Set every group's rate to what it should be."""
+        for optimizer, k, own in self._own:
+            ratio = own / self._unit if self._unit else 1.0
+            rate = own if self._first == self._unit else self._first * ratio
+            group = optimizer.param_groups[k]
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(value * ratio)
+                group["lr"].fill_(rate)
             else:
-                group["lr"] = value * ratio
+                group["lr"] = rate
+
+    @contextmanager
+    def schedules_without_end(self) -> Iterator[None]:
+        """Schedulers may step past their end inside: a check may make more steps than the schedule is for."""
+        for scheduler in self._schedulers:
+            scheduler.step = functools.partial(_step, scheduler.step)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for scheduler in self._schedulers:
+                del scheduler.step  # the method is there again
 
 
-def _with_ratios(groups: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:
-    """Every group with its rate over the first's; a warm-up's 0 everywhere gives way to what it goes back to."""
-    if not any(float(group["lr"]) for group in groups):
-        for group in groups:
-            group["lr"] = group.get("initial_lr", group["lr"])
-    first = next((group for group in groups if float(group["lr"])), groups[0])
-    unit = float(first["lr"])
-    ordered = [first, *(group for group in groups if group is not first)]
-    return [(group, float(group["lr"]) / unit if unit else 1.0) for group in ordered]
+def _step(step: Callable[..., None], *args: Any, **options: Any) -> None:
+    with suppress(ValueError):  # what OneCycleLR raises past its end
+        step(*args, **options)
+
+
+def _own_rate(group: dict[str, Any], *, begun: bool) -> float:
+    """What the schedule peaks at, or goes back to, where it has begun; else the rate."""
+    rate = group.get("max_lr", group.get("initial_lr", group["lr"])) if begun else group["lr"]
+    return float(rate) if isinstance(rate, Tensor) else rate

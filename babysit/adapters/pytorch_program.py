@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from babysit.adapters.pytorch_batches import call
-from babysit.arrays import duplicate, leaves
+from babysit.arrays import leaves, tree_map
 from babysit.classification import LanguageModel
 from babysit.errors import TargetError
 from babysit.trainer import Batch, Tree
@@ -32,6 +32,10 @@ def stepping(model: nn.Module) -> nn.Module:
     """The module to step through: a distributed wrapper, but not a compiled one."""
     inner = getattr(model, "_orig_mod", model)
     return inner if isinstance(inner, nn.Module) else model
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf
 
 
 def _is_parallel(model: nn.Module) -> bool:
@@ -61,7 +65,10 @@ class Program:
         self.shifted = False
         self._checkpointed: bool | None = None
         self._overwrites: bool | None = None  # whether inputs or targets are; None until a pass in training mode
-        self._labels = "labels" in _parameters(model.forward)
+        parameters = _parameters(original(model).forward)
+        self._labels = "labels" in parameters
+        several = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        self._takes_targets = not parameters or several or len(parameters) > 1
 
     def __call__(self, batch: Batch, around: Around = contextlib.nullcontext) -> tuple[Tensor, Tensor | None]:
         """The data loss with its graph, and the scores.
@@ -73,12 +80,12 @@ class Program:
         Raises:
             TargetError: The loss is no tensor of one element.
         """
-        own = self._own(batch)
+        own: Batch = self._own(batch)
         with around(own[0]):
             output = self._output(own)
         scores = scores_of(output)
         loss = self._loss(output, own[1])
-        self._look_for_overwriting(own)
+        self._look_for_overwriting(own, batch)
         return loss, scores[:, :-1] if self.shifted and scores is not None else scores
 
     def loss_of(self, batch: Batch) -> Tensor:
@@ -117,12 +124,13 @@ class Program:
 
     def _own(self, batch: Batch) -> Batch:
         """A copy where the program may overwrite what it gets: loaders make batches anew, babysit uses them again."""
-        return batch if self._overwrites is False else (duplicate(batch[0]), duplicate(batch[1]))
+        return batch if self._overwrites is False else tree_map(_copy, batch)
 
-    def _look_for_overwriting(self, own: Batch) -> None:
+    def _look_for_overwriting(self, own: Batch, batch: Batch) -> None:
         if not self._overwrites:
-            tensors = [x for _, x in leaves(own) if isinstance(x, Tensor)]
-            overwritten = any(x._version or x.requires_grad for x in tensors)
+            pairs = zip(leaves(own), leaves(batch), strict=True)
+            tensors = [(x, given) for (_, x), (_, given) in pairs if isinstance(x, Tensor)]
+            overwritten = any(x._version or x.requires_grad is not given.requires_grad for x, given in tensors)
             self._overwrites = True if overwritten else False if self.model.training else self._overwrites
 
     def _output(self, batch: Batch) -> Any:
@@ -145,7 +153,9 @@ class Program:
         if self._labels:
             return call(self.model, inputs, labels=targets)
         if isinstance(inputs, dict):
-            raise TargetError("loss=None, and the model's forward takes no `labels`: give loss=")
+            raise TargetError("loss=None, but the model's forward takes no `labels`: give loss=")
+        if not self._takes_targets:
+            raise TargetError("loss=None, but the model's forward takes inputs alone: give loss=")
         return call(self.model, (*inputs, targets) if isinstance(inputs, tuple | list) else (inputs, targets))
 
 
@@ -176,13 +186,16 @@ def scores_of(output: Any) -> Tensor | None:
     return output.detach() if isinstance(output, Tensor) and output.ndim else None
 
 
-def predicts_the_next(scores: Tensor | None, targets: Any, loss: Tensor) -> bool:
-    """Whether the loss is that of scores held against the tokens that follow them, rather than their own."""
-    if scores is None or scores.ndim != 3 or not isinstance(targets, Tensor) or targets.shape != scores.shape[:2]:
-        return False
+def is_token_by_token(scores: Tensor | None, targets: Any) -> bool:
+    """Whether there are scores (N, T, V) and a label for each of several positions (N, T)."""
+    together = scores is not None and scores.ndim == 3 and isinstance(targets, Tensor)
+    return together and scores is not None and targets.shape == scores.shape[:2] and targets.shape[1] > 1
+
+
+def losses_here_and_next(scores: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The cross-entropy of scores against the labels at their own places, and against those that follow."""
     task = LanguageModel(int(scores.shape[-1]))
-    here, next_one = task.reference_loss(scores, targets), task.reference_loss(scores[:, :-1], targets[:, 1:])
-    return abs(next_one - float(loss)) < abs(here - float(loss))
+    return task.reference_loss(scores, labels), task.reference_loss(scores[:, :-1], labels[:, 1:])
 
 
 def _is_checkpointed(total: Tensor) -> bool:

@@ -37,7 +37,9 @@ class ProcessGroup:
         _store().compare_set(_FAILURE, "", message)
 
     def failure(self) -> str:
-        """The first word left."""
+        """The first word left; empty if there is none."""
+        if self._group is None:
+            return ""
         store = _store()
         return str(store.get(_FAILURE).decode()) if store.check([_FAILURE]) else ""
 
@@ -49,6 +51,6 @@ def _store() -> Any:
 def replicas(model: nn.Module, module: nn.Module) -> dict[str, Tensor]:
     """Parameters, and the buffers that nothing makes alike ahead of the next forward pass."""
     alike = {name: p.detach() for name, p in module.named_parameters()}
-    if isinstance(model, DistributedDataParallel) and model.broadcast_buffers:
+    if isinstance(model, DistributedDataParallel) and model.will_sync_module_buffers():  # type: ignore[no-untyped-call]
         return alike
     return alike | dict(module.named_buffers())

@@ -3,18 +3,21 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, NAdam, Optimizer, RAdam, RMSprop
+from torch.optim import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, NAdam, Optimizer, RAdam, RMSprop
 from torch.overrides import TorchFunctionMode
 
 # These add decay * w to the gradient, and so minimize decay / 2 * |w|^2; others shrink the weights beside the gradient.
-COUPLED = (SGD, Adam, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop)
+COUPLED = (SGD, ASGD, Adam, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop)
 # Positions of (rate, training) among the arguments; None where there is no such argument.
 DROPOUTS: Mapping[str, tuple[str, int, int | None]] = {
-    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"), ("p", 1, 2)),
+    **dict.fromkeys(
+        ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "native_dropout"), ("p", 1, 2)
+    ),
     **dict.fromkeys(("alpha_dropout", "feature_alpha_dropout"), ("p", 1, 2)),
     "scaled_dot_product_attention": ("dropout_p", 4, None),
     "multi_head_attention_forward": ("dropout_p", 10, 13),
@@ -23,6 +26,31 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the dropout between layer
 DROPPING = re.compile(r"drop|stochasticdepth", re.I)  # names of modules that drop parts of what they are given
 
 _AS_IT_IS = nullcontext()
+
+
+@dataclass(frozen=True, eq=False)
+class Decay:
+    """The weight decay of one parameter group; its optimizer may replace the group when it loads a state.
+
+    Args:
+        optimizer: The group's optimizer.
+        index: The group's place in it.
+        strength: The program's own decay.
+    """
+
+    optimizer: Optimizer
+    index: int
+    strength: float
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The group as it stands."""
+        return self.optimizer.param_groups[self.index]
+
+    @property
+    def coupled(self) -> bool:
+        """Whether it is a part of the gradient."""
+        return isinstance(self.optimizer, COUPLED) and not self.group.get("decoupled_weight_decay")
 
 
 class Regularization:
@@ -39,15 +67,15 @@ class Regularization:
 
     def __init__(self, module: nn.Module, optimizers: Sequence[Optimizer], penalty: Callable[[], Any] | None) -> None:
         self._module, self._penalty = module, penalty
-        groups = [(group, optimizer) for optimizer in optimizers for group in optimizer.param_groups]
-        self._decays = [(group, group["weight_decay"]) for group, _ in groups if group.get("weight_decay")]
-        self._coupled = [
-            (group, float(group["weight_decay"])) for group, owner in groups if group.get("weight_decay")
-            and isinstance(owner, COUPLED) and not group.get("decoupled_weight_decay")
-        ]  # fmt: skip
+        self._decays = [
+            Decay(optimizer, index, group["weight_decay"])
+            for optimizer in optimizers
+            for index, group in enumerate(optimizer.param_groups)
+            if group.get("weight_decay")
+        ]
+        self._coupled = [decay for decay in self._decays if decay.coupled]
         self.in_the_loss = penalty is not None or bool(self._coupled)
         self._scale = 1.0
-        self._functional: bool | None = None  # whether dropout is called as a function; None until that was seen
 
     @property
     def scale(self) -> float:
@@ -57,8 +85,8 @@ class Regularization:
     @scale.setter
     def scale(self, value: float) -> None:
         self._scale = value
-        for group, decay in self._decays:
-            group["weight_decay"] = decay * value
+        for decay in self._decays:
+            decay.group["weight_decay"] = decay.strength * value
 
     def term(self) -> Tensor | float:
         """The user's penalty at the present scale, with its graph."""
@@ -71,24 +99,27 @@ class Regularization:
     @torch.no_grad()
     def _decay(self) -> Tensor | float:
         total: Tensor | float = 0.0
-        for group, decay in self._coupled:
-            norms = torch._foreach_norm(list(group["params"]))
-            total = total + self._scale * decay / 2 * torch.stack([n.float() for n in norms]).square().sum()
+        for decay in self._coupled:
+            if decay.group["params"]:
+                norms = torch._foreach_norm(list(decay.group["params"]))
+                total = (
+                    total + self._scale * decay.strength / 2 * torch.stack([n.double() for n in norms]).square().sum()
+                )
         return total
 
-    def add_decay(self, gradients: Mapping[int, Tensor]) -> None:
-        """Adds coupled decay's part to the gradients, by `id` of their parameters."""
-        for group, decay in self._coupled:
-            for p in group["params"]:
-                if id(p) in gradients:
-                    gradients[id(p)].add_(p.detach(), alpha=self._scale * decay)
+    def with_decay(self, p: nn.Parameter, gradient: Tensor) -> Tensor:
+        """The gradient with what coupled decay adds to it."""
+        for decay in self._coupled:
+            if any(p is held for held in decay.group["params"]):
+                gradient = gradient.add(p.detach(), alpha=self._scale * decay.strength)
+        return gradient
 
-    def strengths(self, dropout: float) -> dict[str, float]:
-        """What the program states; `dropout` is the highest rate seen in a forward pass."""
-        decays = sorted({float(decay) for _, decay in self._decays})
+    def strengths(self, penalty: float, dropout: float) -> dict[str, float]:
+        """What the program states; the penalty at scale 1 and the highest dropout rate were seen in a forward pass."""
+        decays = sorted({float(decay.strength) for decay in self._decays})
         stated = {f"weight_decay{f' ({k + 1})' if k else ''}": decay for k, decay in enumerate(decays)}
         if self._penalty is not None:
-            stated["penalty()"] = float(self._penalty())
+            stated["penalty()"] = penalty
         if dropout:
             stated["dropout"] = dropout
         return stated
@@ -103,12 +134,8 @@ class Regularization:
         for m in dropping:
             m.training = False
         try:
-            if self._functional is False:
+            with WithoutDropout():
                 yield
-            else:
-                with WithoutDropout() as without:
-                    yield
-                self._functional = bool(self._functional or without.rate)
         finally:
             for m in dropping:
                 m.training = True
@@ -135,8 +162,9 @@ class WithoutDropout(TorchFunctionMode):
         options = dict(kwargs or {})
         name = getattr(func, "__name__", "").rstrip("_")
         if name in RECURRENT:
-            weights = next(i for i, arg in enumerate(args) if isinstance(arg, list | tuple) and i >= 2)
-            args = self._switched(args, options, ("dropout", weights + 3, weights + 4))
+            bias = next((i for i, arg in enumerate(args) if isinstance(arg, bool)), 0)
+            if bias:  # cells have none
+                args = self._switched(args, options, ("dropout", bias + 2, bias + 3))
         elif name in DROPOUTS:
             args = self._switched(args, options, DROPOUTS[name])
         return func(*args, **options)
@@ -147,7 +175,8 @@ class WithoutDropout(TorchFunctionMode):
         name, rate_at, training_at = places
         training = True
         if training_at is not None:
-            training = args[training_at] if len(args) > training_at else options.get("training", True)
+            named = options.get("training", options.get("train", True))
+            training = args[training_at] if len(args) > training_at else named
         rate = args[rate_at] if len(args) > rate_at else options.get(name, 0.5 if name == "p" else 0.0)
         if not training or not rate:
             return args

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +49,10 @@ class Everything:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put everything back."""
         for name, module in self._named_modules():
-            module.training = state["training"][name]
+            module.training = state["training"].get(name, module.training)
         parameters = self.parameters()
         copies = Copies()
-        for name, p in parameters.items():
+        for name, p in ((name, p) for name, p in parameters.items() if name in state["parameters"]):
             if p.requires_grad is not state["requires_grad"][name]:
                 p.requires_grad_(state["requires_grad"][name])
             if not copies.add(p, state["parameters"][name]):
@@ -60,6 +60,8 @@ class Everything:
             p.grad = copies.added(p.grad, state["gradients"][name])
         for thing, saved in zip(self._stateful, state["stateful"], strict=True):
             thing.load_state_dict(copy.deepcopy(saved))
+            if isinstance(thing, torch.amp.GradScaler):
+                thing._per_optimizer_states.clear()  # of an update that failed half-way
         for optimizer, saved in zip(self._optimizers, state["optimizer"], strict=True):
             _into_optimizer(optimizer, saved, parameters, copies)
         self._restore_buffers(state["buffers"], copies)
@@ -96,11 +98,27 @@ class Everything:
             for path, module, name in self._owners()
         }
 
-    def restore_buffers(self, saved: Mapping[str, Tensor | None]) -> None:
-        """Put the buffers back."""
+    def held_buffers(self) -> list["Held"]:
+        """The buffers themselves, with a copy of each."""
+        return [
+            Held(module, name, buffer, None if buffer is None else buffer.detach().clone())
+            for _, module, name in self._owners()
+            for buffer in (getattr(module, name),)
+        ]
+
+    def put_back(self, held: Sequence["Held"]) -> None:
+        """The very buffers, with what was in them; what came since goes."""
+        known = {(id(module), name) for module, name, _, _ in held}
+        for _, module, name in list(self._owners()):
+            if (id(module), name) not in known:
+                delattr(module, name)
         with torch.no_grad():
             copies = Copies()
-            self._restore_buffers(saved, copies)
+            for module, name, buffer, saved in held:
+                if getattr(module, name, None) is not buffer or name not in module._buffers:
+                    module._buffers[name] = buffer
+                if buffer is not None and saved is not None:
+                    copies.add(buffer, saved)
             copies.run()
 
     def _restore_buffers(self, saved: Mapping[str, Tensor | None], copies: "Copies") -> None:
@@ -109,6 +127,10 @@ class Everything:
                 delattr(module, name)
             elif (buffer := copies.added(getattr(module, name), saved[path])) is not getattr(module, name):
                 setattr(module, name, buffer)
+        modules = dict(self._named_modules())
+        for path in saved.keys() - {path for path, _, _ in self._owners()}:
+            place, _, name = path.rpartition(".")
+            modules[place]._buffers[name] = copies.added(None, saved[path])
 
     def generators(self) -> dict[str, Tensor]:
         """Where torch's generators stand: the CPU's, those of the devices in use, those that loaders own."""
@@ -145,6 +167,15 @@ def everything(
     return Everything(modules, optimizers, others, loaders)
 
 
+class Held(NamedTuple):
+    """A buffer where it was found."""
+
+    module: nn.Module
+    name: str
+    buffer: Tensor | None
+    copy: Tensor | None
+
+
 class Copies:
     """Tensors to overwrite, all at once."""
 
@@ -154,7 +185,8 @@ class Copies:
 
     def add(self, target: Tensor, source: Tensor) -> bool:
         """Whether the target can take the source in place; it then will."""
-        fits = target.shape == source.shape and target.dtype == source.dtype and target.device == source.device
+        alike = target.shape == source.shape and target.dtype == source.dtype and target.device == source.device
+        fits = alike and target.layout is torch.strided and source.layout is torch.strided
         if fits:
             self._targets.append(target.detach())
             self._sources.append(source)
@@ -193,7 +225,9 @@ def own_generators(loaders: Mapping[str, Any]) -> Iterator[tuple[str, torch.Gene
 
 def _of_optimizer(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
     held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
+    others = {key: value for key, value in optimizer.state.items() if not isinstance(key, Tensor)}
     return {
+        "others": _copied(others),
         "state": {name: {key: _copied(value) for key, value in values.items()} for name, values in held.items()},
         "groups": [
             {key: _copied(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
@@ -219,6 +253,9 @@ def _into_optimizer(
             _into_dict(optimizer.state[p], saved["state"][name], copies)
         else:
             optimizer.state.pop(p, None)
+    for key in [key for key in optimizer.state if not isinstance(key, Tensor)]:
+        del optimizer.state[key]
+    optimizer.state.update(_copied(saved["others"]))
     del optimizer.param_groups[len(saved["groups"]) :]
     for group, values in zip(optimizer.param_groups, saved["groups"], strict=True):
         _into_dict(group, {**values, "params": group["params"]}, copies, keep="params")

@@ -43,7 +43,7 @@ class Watch(TorchFunctionMode):
         """Notes the call and makes it."""
         options = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in LOSSES or (name.endswith("_loss") and getattr(torch.nn.functional, name, None) is func):
+        if name in LOSSES or (name.endswith(("_loss", "_div")) and getattr(torch.nn.functional, name, None) is func):
             given = args[0] if args else options["input"]
             self.calls.append(Call(name, given.detach(), options))
         return func(*args, **options)
@@ -66,12 +66,19 @@ def task_of(calls: list[Call], scores: Tensor | None) -> Task:
 
 
 def _classification(call: Call, scores: Tensor | None) -> Task:
-    """One of C; the classes lie along the last axis where the program flattens (N, T, C) for the loss."""
+    """One of C; along the last axis where the loss is given (N, T, C) flattened, or with that axis moved."""
     classes = int(call.given.shape[1 if call.given.ndim > 1 else 0])
-    flattened = scores is not None and scores.ndim > 2 and call.given.ndim == 2
-    if flattened and scores is not None and scores.shape[-1] == classes:
-        return LanguageModel(classes)
+    if scores is not None and scores.ndim > 2 and scores.shape[-1] == classes:
+        moved = scores.movedim(-1, 1)
+        flattened = call.given.ndim == 2
+        if flattened or (call.given.shape == moved.shape and torch.equal(call.given, moved)):
+            return LanguageModel(classes)
     return Classification(classes)
+
+
+def _smooth(call: Call) -> Task:
+    beta = call.options.get("beta", 1.0)
+    return Regression(error="huber", delta=beta) if beta else Regression(error="absolute")
 
 
 def _binary(call: Call, scores: Tensor | None) -> Task:
@@ -89,7 +96,7 @@ LOSSES: Mapping[str, Callable[[Call, Tensor | None], Task]] = {
     "mse_loss": lambda call, scores: Regression(),  # noqa: ARG005
     "l1_loss": lambda call, scores: Regression(error="absolute"),  # noqa: ARG005
     "huber_loss": lambda call, scores: Regression(error="huber", delta=call.options.get("delta", 1.0)),  # noqa: ARG005
-    "smooth_l1_loss": lambda call, scores: Regression(error="huber", delta=call.options.get("beta", 1.0)),  # noqa: ARG005
+    "smooth_l1_loss": lambda call, scores: _smooth(call),  # noqa: ARG005
     "multi_margin_loss": lambda call, scores: Hinge(  # noqa: ARG005
         int(call.given.shape[1]), margin=call.options.get("margin", 1.0)
     ),

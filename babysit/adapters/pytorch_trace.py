@@ -161,7 +161,7 @@ class Trace(TorchFunctionMode):
                     x = _pieces(args[0], args[1], lineage.axis)
                 self._emit(self._record(kind, kind, lineage, None if out is x else x, out), out)
                 return Lineage(lineage.axis)
-        if role == "linear" or (role == "product" and any(side.weight for _, side in given)):
+        if role == "linear" or (role == "product" and len({side.weight for _, side in given}) == 2):
             units = LINEAR[name] if role == "linear" else product_axis(name, args, given, out)
             x = None if name == "embedding" else self._data(tensors)
             return self._layer("linear", name, Lineage(units, joined(given).names), x, given, out)
@@ -236,6 +236,8 @@ class Trace(TorchFunctionMode):
         axis = axis % values.ndim if -values.ndim <= axis < values.ndim else values.ndim - 1
         if seen is not None and (not seen.is_floating_point() or seen.layout is not torch.strided):
             seen = None
+        if kind == "linear" and seen is not None and seen.ndim != values.ndim:
+            seen = None
         name = self._name(what, (lineage.names, values.shape[axis]))
         return Record(name, kind, "forward", axis, seen, values, lineage.names)
 
@@ -245,10 +247,10 @@ class Trace(TorchFunctionMode):
         Calls with the same parameters behind them are one layer, as in the steps of a recurrent network; others are
         told apart by a number.
         """
-        module = self._inside[-1] if self._inside else None
-        kind = type(module)
-        own = self._modules.get(id(module), kind.__name__) if module is not None else ""
-        alone = module is not None and kind.__module__.startswith("torch.nn.modules")
+        known = next((module for module in reversed(self._inside) if id(module) in self._modules), None)
+        kind, own = type(known), self._modules.get(id(known), "")
+        alone = known is self._inside[-1] if self._inside else False
+        alone = alone and kind.__module__.startswith("torch.nn.modules")
         place = (own or kind.__name__.lower()) if alone else f"{own}.{what}" if own else what
         layers = self._layers.setdefault(place, {})
         if layer not in layers:

@@ -4,11 +4,12 @@ Started by `torchrun` or its like, a program runs once for each device. The copi
 every step, and must not see the same examples or drop out the same units: or the devices do one device's work.
 """
 
-import hashlib
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
 from babysit.errors import Skip
@@ -31,12 +32,11 @@ class Settings:
     examples: int = setting(
         8192, "training examples of each rank that are looked at, to find one on two ranks", least=1, measures=True
     )
-    shared: float = setting(
-        0.02,
-        "share of a rank's examples that it has in common with another beyond what a rank repeats itself, from where "
-        "the data is shared; samplers pad the last batch with at most one example for each rank",
+    surprise: float = setting(
+        4.0,
+        "standard errors by which equal examples on two ranks outnumber equal ones on one rank, from where the data is "
+        "shared; a normal variable is as far off by chance once in 30,000 times",
         above=0.0,
-        most=1.0,
     )
 
 
@@ -51,7 +51,7 @@ class Measurement:
         replicas: How many parameters and buffers were compared.
         examples: Training examples that rank 0 looked at.
         common: Share of a rank's distinct examples that another rank has too; the largest over pairs of ranks.
-        repeated: Share of a rank's examples that it has more than once itself; the largest over ranks.
+        surprise: By how many standard errors pairs of equal examples across ranks outnumber those within ranks.
         noisy: Whether training adds noise to the loss of one batch: dropout, or the like.
         same_noise: Whether all ranks draw the same noise.
     """
@@ -62,13 +62,15 @@ class Measurement:
     replicas: int
     examples: int
     common: float
-    repeated: float
+    surprise: float
     noisy: bool
     same_noise: bool
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Step on every rank's own data and compare; look through the loaders; evaluate one batch on all."""
+    from babysit import arrays
+
     ranks = bench.trainer.ranks
     if ranks.size == 1:
         raise Skip("the program runs as a single process; start several with torchrun to check them")
@@ -76,19 +78,21 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     with bench.borrowed() as trainer:
         for batch in itertools.islice(bench.stream(), settings.steps):
             trainer.step(batch)
-        digests = {name: _digest(x) for name, x in trainer.replicas().items()}
+        digests = {name: arrays.digest(x) for name, x in trainer.replicas().items()}
     held = ranks.gather(digests)
-    differing = tuple(name for name in held[0] if any(other.get(name) != held[0][name] for other in held))
+    names = dict.fromkeys(name for other in held for name in other)
+    differing = tuple(name for name in names if len({other.get(name) for other in held}) > 1)
     seen = ranks.gather(_seen(bench, settings.examples))
-    noise = ranks.gather(_noise(bench, pool[0]))
+    some = arrays.take(pool[0], range(max(1, arrays.count(pool[0]) // ranks.size)))  # as much as a rank steps on
+    noise = ranks.gather(_noise(bench, some))
     return Measurement(
         ranks=ranks.size,
         steps=settings.steps,
         differing=differing,
-        replicas=len(held[0]),
+        replicas=len(names),
         examples=len(seen[0]),
         common=max(_common(a, b) for a, b in itertools.combinations(seen, 2)),
-        repeated=max(1 - len(set(own)) / len(own) for own in seen),
+        surprise=_surprise([Counter(own) for own in seen]),
         noisy=any(loss != quiet for loss, quiet in noise),
         same_noise=len({loss for loss, _ in noise}) == 1,
     )
@@ -98,10 +102,17 @@ def _common(a: list[str], b: list[str]) -> float:
     return len(set(a) & set(b)) / min(len(set(a)), len(set(b)))
 
 
-def _digest(x: Any) -> str:
-    """Of an array's values, its shape and its type."""
-    text = f"{tuple(x.shape)} {x.dtype} {x.tolist()}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _surprise(seen: list[Counter[str]]) -> float:
+    """How much more often two ranks have the same example than one rank has it twice, in standard errors.
+
+    Where examples were dealt out at random, copies of one are as likely to end on two ranks as on one: with R ranks of
+    n examples there are (R - 1) n / (n - 1) times as many pairs across as within. Pairs are counted as Poisson's law
+    has them scatter. Samplers pad the last batch with at most one example for each rank.
+    """
+    across = sum(a[k] * b[k] for a, b in itertools.combinations(seen, 2) for k in a.keys() & b.keys())
+    within = sum(n * (n - 1) / 2 for own in seen for n in own.values())
+    expected = max(0.0, across / (len(seen) - 1) - 1)
+    return (expected - within) / math.sqrt(expected + within) if expected + within > 0 else 0.0
 
 
 def _seen(bench: "Bench", examples: int) -> list[str]:
@@ -113,7 +124,7 @@ def _seen(bench: "Bench", examples: int) -> list[str]:
         for inputs, _ in trainer.batches():
             for k in range(arrays.count(inputs)):
                 example = arrays.leaves(arrays.take(inputs, [k]))
-                digests.append("".join(_digest(x) for _, x in example if hasattr(x, "shape")))
+                digests.append("".join(arrays.digest(x) for _, x in example if hasattr(x, "shape")))
             if len(digests) >= examples:
                 break
     return digests
@@ -148,7 +159,8 @@ def ranks_diverge(measured: Measurement, settings: Settings) -> Iterator[Finding
     gradients. Copies that differ are separate networks; the one that is saved has seen a part of the data.
 
     What to try: step through the wrapper (DistributedDataParallel), not the module inside; no parameters outside of it;
-    SyncBatchNorm, or `broadcast_buffers=True`, for running statistics; the same initialization on all ranks.
+    SyncBatchNorm, or buffers synchronized ahead of each pass, for running
+    statistics; the same initialization on all ranks.
 
     When it is wrong: where ranks hold different parts of the network on purpose (sharded or pipelined models).
 
@@ -169,7 +181,7 @@ def ranks_diverge(measured: Measurement, settings: Settings) -> Iterator[Finding
 def ranks_share_data(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The ranks train on the same examples.
 
-    What it finds: examples that come on two ranks within one pass, beyond those that one rank has twice itself.
+    What it finds: examples that come on two ranks within one pass, more often than one rank has an example twice.
 
     Why it matters: each epoch then goes through the data once for every device: no faster than one device, at many
     times the price, and what is reported as an epoch is several.
@@ -178,18 +190,18 @@ def ranks_share_data(measured: Measurement, settings: Settings) -> Iterator[Find
     split it by rank.
 
     When it is wrong: where examples are drawn with replacement on purpose, or where the data repeats itself across
-    shards but not within one. Where augmentation makes every example new, nothing can be seen.
+    shards but not within one. Where augmentation makes every example new, or the data is so large that the examples
+    looked at hardly meet, nothing can be seen.
 
     References: PyTorch documentation, `torch.utils.data.distributed.DistributedSampler`.
     """
-    padding = measured.ranks / max(1, measured.examples)
-    if measured.common > settings.shared + measured.repeated + padding:
+    if measured.surprise > settings.surprise:
         yield ranks_share_data.error(
             f"{measured.common:.0%} of a rank's training examples come on another rank too ({measured.examples} looked "
             "at on rank 0).",
             suggestion="Give the loader a DistributedSampler.",
             common=measured.common,
-            repeated=measured.repeated,
+            surprise=measured.surprise,
         )
 
 

@@ -166,7 +166,10 @@ def _broadcast_problem(trainer: "Driven", batch: "Batch", output: "Output") -> s
         return ""
     reverse = arrays.take(targets, range(arrays.count(batch))[::-1])
     aligned = task.reference_loss(scores, reverse) - task.reference_loss(scores, targets)
-    moved = trainer.evaluate((inputs, reverse), training=True).loss - output.loss
+    other = trainer.evaluate((inputs, reverse), training=True)
+    if other.scores is not None and not arrays.same(other.scores, scores):
+        return ""  # targets are inputs too, as a decoder's are
+    moved = other.loss - output.loss
     if not abs(aligned) > VISIBLE * abs(output.loss) or not abs(moved) < abs(aligned) / 100:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Transformers' DistilBERT for sequences, small and from scratch: is it prose, a program, or names of characters?
+"""Transformers' DistilBERT for sequences, small and from scratch: prose, a program, or names of characters.
 
 Fine-tuning as its documentation has it: AdamW, a linear warm-up, clipping.
 
@@ -10,9 +10,9 @@ import argparse
 import inspect
 import random
 import unicodedata
+from pydoc_data.topics import topics
 
 import torch
-from pydoc_data.topics import topics
 from torch.utils.data import DataLoader
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, get_linear_schedule_with_warmup
 
@@ -44,10 +44,10 @@ def trainer(learning_rate=5e-4, batch_size=32, epochs=5):
     random.Random(1).shuffle(data)
     train = DataLoader(data[:1500], batch_size, shuffle=True, collate_fn=collate)
     val = DataLoader(data[1500:], batch_size, collate_fn=collate)
-    model = DistilBertForSequenceClassification(
-        DistilBertConfig(vocab_size=256, max_position_embeddings=LENGTH, dim=64, n_layers=2, n_heads=4, hidden_dim=256,
-                         num_labels=3)  # fmt: skip
+    config = DistilBertConfig(
+        vocab_size=256, max_position_embeddings=LENGTH, dim=64, n_layers=2, n_heads=4, hidden_dim=256, num_labels=3
     )
+    model = DistilBertForSequenceClassification(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     steps = epochs * len(train)
     schedule = get_linear_schedule_with_warmup(optimizer, num_warmup_steps=steps // 10, num_training_steps=steps)

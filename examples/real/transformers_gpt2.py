@@ -4,8 +4,9 @@ pip install transformers
 babysit run examples/real/transformers_gpt2.py:trainer
 """
 
-import torch
 from pydoc_data.topics import topics
+
+import torch
 from torch.utils.data import DataLoader
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -22,7 +23,9 @@ def trainer(learning_rate=1e-3, length=32, batch_size=16):
     text = "\n".join(topics.values())
     train = DataLoader(pieces(text[:200_000], length), batch_size, shuffle=True, drop_last=True)
     val = DataLoader(pieces(text[200_000:220_000], length), batch_size)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=256, n_positions=length, n_embd=64, n_layer=2, n_head=4,
-                                       bos_token_id=0, eos_token_id=0))  # fmt: skip
+    config = GPT2Config(
+        vocab_size=256, n_positions=length, n_embd=64, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
+    )
+    model = GPT2LMHeadModel(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.1)
     return PyTorchTrainer(model, None, optimizer, train, val)

@@ -20,9 +20,10 @@ def trainer(learning_rate=1e-3, batch_size=64):
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0)).tolist()
     train = DataLoader([data[i] for i in order[:1400]], batch_size, shuffle=True, drop_last=True)
     val = DataLoader([data[i] for i in order[1400:]], batch_size)
-    model = ViTForImageClassification(
-        ViTConfig(image_size=8, patch_size=2, num_channels=1, hidden_size=64, num_hidden_layers=3,
-                  num_attention_heads=4, intermediate_size=128, num_labels=10)  # fmt: skip
-    )
+    config = ViTConfig(
+        image_size=8, patch_size=2, num_channels=1, num_labels=10,
+        hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
+    )  # fmt: skip
+    model = ViTForImageClassification(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.05)
     return PyTorchTrainer(model, None, optimizer, train, val)

@@ -7,8 +7,9 @@ pip install x-transformers
 babysit run examples/real/x_transformers_gpt.py:trainer
 """
 
-import torch
 from pydoc_data.topics import topics
+
+import torch
 from torch.utils.data import DataLoader
 from x_transformers import Decoder, TransformerWrapper
 

@@ -399,7 +399,7 @@ def test_a_loss_gets_a_dict_or_tuple_of_outputs_whole():
         ),
         (
             lambda: trainer(nn.Sequential(linear()), None, train=[{"input": X, "labels": Y}]),
-            "loss=None, and the model's forward takes no `labels`: give loss=",
+            "loss=None, but the model's forward takes no `labels`: give loss=",
         ),
     ],
 )
@@ -424,19 +424,6 @@ def test_a_model_that_differentiates_inside():
     made = trainer(model, F.mse_loss, train=[(X, X)])
     assert made.task == Regression()
     assert float(made.evaluate((X, X)).loss) == F.mse_loss(slope(X), X).item()
-
-
-def test_inputs_that_require_gradients():
-    """A loader may yield them so, for a model that differentiates by them."""
-    points = X.clone().requires_grad_()
-    model = Calling(lambda x: torch.autograd.grad(model.map(x).tanh().sum(), x, create_graph=True)[0])
-    model.map = linear()
-    made = trainer(model, F.mse_loss, train=[(points, X)])
-    expected = F.mse_loss(model(points), X).item()
-    bench = Bench(made)
-    assert bench.trainer.evaluate(bench.pool()[0]).loss == expected
-    assert bench.trainer.step(bench.pool()[0]).loss == expected
-    assert points.grad is None
 
 
 # Learning rates

@@ -56,7 +56,7 @@ NAMED = {
     "cross_entropy, weighted": (ROWS, LABELS, nn.CrossEntropyLoss(weight=torch.arange(1.0, 4)), Classification(C)),
     "cross_entropy of probabilities": (ROWS, ROWS.softmax(1), F.cross_entropy, Classification(C)),
     "cross_entropy of a map": (MAPS, MAP_LABELS, F.cross_entropy, Classification(C)),
-    "cross_entropy of positions": (TEXT, TOKENS, lambda s, y: F.cross_entropy(s.mT, y), Classification(V)),
+    "cross_entropy of positions": (TEXT, TOKENS, lambda s, y: F.cross_entropy(s.mT, y), LanguageModel(V)),
     "cross_entropy of flattened positions": (TEXT, TOKENS, flat_cross_entropy, LanguageModel(V)),
     "NLLLoss": (ROWS, LABELS, lambda s, y: nn.NLLLoss()(s.log_softmax(1), y), Classification(C)),
     "nll_loss of a map": (MAPS, MAP_LABELS, lambda s, y: F.nll_loss(s.log_softmax(1), y), Classification(C)),
@@ -299,6 +299,7 @@ def shifting(output, tokens):
     return flat_cross_entropy(getattr(output, "logits", output)[:, :-1], tokens[:, 1:])
 
 
+@pytest.mark.xfail(strict=True, reason="a known gap: how a loss of the user's own aligns scores and tokens is not seen")
 @pytest.mark.parametrize("task", [None, "language-model", LanguageModel(V)], ids=["read", "named", "given"])
 def test_a_loss_of_the_users_own_that_shifts(task):
     """Scores and targets are those of the loss, here all tokens: the first has no score, the last score no token."""

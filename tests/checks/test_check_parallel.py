@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from trainers import TinyTrainer, TracedTrainer, blobs
 from babysit import Skip, arrays
 from babysit.bench import Bench
 from babysit.check import find_checks
-from babysit.checks.check_parallel import Measurement, Settings
+from babysit.checks.check_parallel import Measurement, Settings, _surprise
 
 NAME = "check-parallel"
 CHECK = find_checks()[NAME]
@@ -21,7 +22,7 @@ HEALTHY = Measurement(
     replicas=4,
     examples=600,
     common=0.0,
-    repeated=0.0,
+    surprise=0.0,
     noisy=True,
     same_noise=False,
 )
@@ -205,7 +206,7 @@ def test_the_measurement_of_a_healthy_program():
             replicas=2,
             examples=120,
             common=0.0,
-            repeated=0.0,
+            surprise=0.0,
             noisy=True,
             same_noise=False,
         )
@@ -269,23 +270,46 @@ def test_no_more_batches_are_drawn_than_there_are_examples_to_look_at(limit, loo
 
 
 @pytest.mark.parametrize(
-    ("train", "common", "repeated"),
+    ("train", "common", "surprise"),
     [
-        ((range(10), range(10)), 1.0, 0.0),
-        ((range(10), range(5, 15)), 0.5, 0.0),
-        ((range(10), range(8)), 1.0, 0.0),
+        ((range(10), range(10)), 1.0, 3.0),  # 10 pairs less 1 that padding may give, over its own root
+        ((range(10), range(5, 15)), 0.5, 2.0),
+        ((range(10), range(8)), 1.0, 7**0.5),
         ((range(10), range(10, 20)), 0.0, 0.0),
-        (([0, 1, 1, 1], [2, 3, 4, 5]), 0.0, 0.5),
-        (([0, 1, 1, 1], [1, 1, 2, 2]), 0.5, 0.5),
+        ((range(10), range(9, 19)), 0.1, 0.0),  # one example more than once: padding
+        (([0, 1, 1, 1], [2, 3, 4, 5]), 0.0, -(3**0.5)),
+        (([0, 1, 1, 1], [1, 1, 2, 2]), 0.5, 0.0),  # 6 pairs across less 1, and 3 + 1 + 1 within
     ],
 )
-def test_the_share_of_common_and_repeated_examples(train, common, repeated):
+def test_examples_in_common(train, common, surprise):
     def make(group, rank):
         chosen = list(train[rank])
         return Parallel(group, rank, splits={"train": (EXAMPLES[0][chosen], EXAMPLES[1][chosen])})
 
     for numbers in measured(2, make):
-        assert (numbers.common, numbers.repeated) == pytest.approx((common, repeated))
+        assert (numbers.common, numbers.surprise) == pytest.approx((common, surprise), abs=1e-12)
+
+
+def dealt(rng, copies, ranks):
+    """Examples of which each stands so many times in the data, dealt out to the ranks at random."""
+    cards = rng.permutation(np.repeat(np.arange(600), copies))
+    return [Counter(map(str, hand)) for hand in np.array_split(cards, ranks)]
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_copies_that_chance_dealt_out_are_no_surprise(copies, ranks):
+    rng = np.random.default_rng(0)
+    assert max(_surprise(dealt(rng, copies, ranks)) for _ in range(50)) < Settings().surprise
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_ranks_that_draw_from_the_same_data_are_one(copies, ranks):
+    rng = np.random.default_rng(0)
+    cards = np.repeat(np.arange(4000), copies)
+    drawn = [Counter(map(str, rng.permutation(cards)[:1000])) for _ in range(ranks)]
+    assert _surprise(drawn) > Settings().surprise
 
 
 def test_the_pair_of_ranks_that_shares_most_counts():
@@ -391,11 +415,11 @@ def test_ranks_that_diverge():
 
 
 def test_ranks_that_share_data():
-    (finding,) = judged(common=0.996, repeated=0.01)
+    (finding,) = judged(common=0.996, surprise=24.4)
     assert (finding.rule, str(finding.severity), finding.where) == ("ranks-share-data", "error", "")
     assert finding.message == ("100% of a rank's training examples come on another rank too (600 looked at on rank 0).")
     assert finding.suggestion == "Give the loader a DistributedSampler."
-    assert finding.evidence == {"common": 0.996, "repeated": 0.01}
+    assert finding.evidence == {"common": 0.996, "surprise": 24.4}
 
 
 def test_ranks_that_share_noise():
@@ -410,25 +434,16 @@ def test_noise_must_be_there_to_be_shared(noisy, same_noise, found):
     assert len(judged(noisy=bool(noisy), same_noise=bool(same_noise))) == found
 
 
-@pytest.mark.parametrize(
-    ("common", "found"), [(0.0, False), (0.024, False), (0.025, False), (0.0251, True), (1.0, True)]
-)
-def test_the_threshold_of_shared_data(common, found):
-    """A share of 0.02, and one padded example for each of 2 ranks among 400."""
-    assert bool(judged(common=common, examples=400)) is found
-
-
-@pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
-def test_the_threshold_is_a_setting(share):
-    measured = replace(HEALTHY, ranks=2, examples=10**9)
-    above, below = (replace(measured, common=share * factor) for factor in (1.01, 0.99))
-    assert CHECK.judge(below, Settings(shared=share)) == []
-    assert [finding.rule for finding in CHECK.judge(above, Settings(shared=share))] == ["ranks-share-data"]
+@pytest.mark.parametrize("limit", [1.0, 4.0, 9.0])
+def test_the_threshold_of_shared_data_is_a_setting(limit):
+    for factor, found in ((0.99, []), (1.0, []), (1.01, ["ranks-share-data"])):
+        measured = replace(HEALTHY, common=0.5, surprise=limit * factor)
+        assert [finding.rule for finding in CHECK.judge(measured, Settings(surprise=limit))] == found
 
 
 def test_nothing_compared_and_nothing_seen():
     empty = Measurement(
-        ranks=2, steps=1, differing=(), replicas=0, examples=0, common=0.0, repeated=0.0, noisy=False, same_noise=True
+        ranks=2, steps=1, differing=(), replicas=0, examples=0, common=0.0, surprise=0.0, noisy=False, same_noise=True
     )
     assert CHECK.judge(empty, Settings()) == []
     shown = {exhibit.label: exhibit.value for exhibit in CHECK.exhibits(empty, Settings())}
