@@ -1,3 +1,8 @@
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # ahead of NumPy and PyTorch: threads that wait make busy machines slow
+
 import re
 import sys
 from collections.abc import Callable

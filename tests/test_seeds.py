@@ -39,8 +39,9 @@ def test_they_are_the_generators_that_programs_know():
 
 def test_pytorch_is_seeded_where_it_is_imported(monkeypatch):
     seeds = []
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(manual_seed=seeds.append))
-    seed_everything(2**32 - 1)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch", SimpleNamespace(manual_seed=seeds.append))
+        seed_everything(2**32 - 1)
     assert seeds == [2**32 - 1]
 
 
