@@ -162,9 +162,7 @@ class PyTorchTrainer:
             loss, scores = self._measured(batch, trace.watching)
             total = loss + self._regularization.term()
             if total.requires_grad:
-                self._measured.gradients(
-                    total, list(self._trainable().values()), self._everything.parameters().values()
-                )
+                self._measured.gradients(total, list(self._trainable().values()), self._everything.parameters)
             return Output(loss.detach(), total.detach() - loss.detach() + self._regularization.decay(), scores)
 
     def parameters(self) -> Mapping[str, Tensor]:
@@ -187,7 +185,7 @@ class PyTorchTrainer:
         with self._unchanged(training=True), torch.enable_grad(), self._regularization.applied():
             loss, scores = self._measured(batch)
             term = self._regularization.term()
-            found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters().values())
+            found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters)
             pairs = ((name, g) for name, g in zip(named, found, strict=True) if g is not None)
             reached = {name: self._regularization.with_decay(named[name], g) for name, g in pairs}
             penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()

@@ -29,9 +29,11 @@ class Modes:
         if not training:
             self._model.eval()
             return
-        self._model.train()  # what it does beside setting modes, such as taking weights apart that eval() merged
+        if not self._model.training:
+            self._model.train()  # what it does beside setting modes, such as taking weights apart that eval() merged
         for module, mode in self._in_training:
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
 
     @contextmanager
     def borrowed(self, *, training: bool) -> Iterator[None]:
@@ -45,7 +47,8 @@ class Modes:
             if own is not training:
                 self._model.train(own)
             for module, mode in before:
-                module.training = mode
+                if module.training is not mode:
+                    module.training = mode
 
 
 def _training_modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
@@ -97,14 +97,14 @@ class Program:
         return self._loss(call(self.model, batch[0]), batch[1])
 
     def gradients(
-        self, total: Tensor, wanted: Sequence[nn.Parameter], others: Iterable[nn.Parameter]
+        self, total: Tensor, wanted: Sequence[nn.Parameter], everything: Callable[[], Mapping[str, nn.Parameter]]
     ) -> list[Tensor | None]:
         """Gradients of the total; None for a parameter that it doesn't reach. Leaves every `.grad` as it is.
 
         Args:
             total: With its graph.
             wanted: Parameters whose gradients to return.
-            others: Parameters that a backward pass may reach beside them.
+            everything: Gives all parameters that a backward pass may reach.
         """
         if not wanted:
             return []
@@ -112,7 +112,7 @@ class Program:
             self._checkpointed = _is_checkpointed(total)
         if not self._checkpointed:
             return list(torch.autograd.grad(total, wanted, allow_unused=True))
-        kept = [(p, p.grad) for p in (*wanted, *others)]
+        kept = [(p, p.grad) for p in everything().values()]
         try:
             for p, _ in kept:
                 p.grad = None

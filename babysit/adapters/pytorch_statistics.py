@@ -74,18 +74,21 @@ def _of_block(block: Tensor, kind: str) -> Block:
     least, largest = _extremes(block)
     saturated = positive = None
     if kind == "tanh":
-        saturated = torch.count_nonzero(flat.abs() > TANH_LIMIT)
+        saturated = _positive(flat.abs().sub_(TANH_LIMIT))
     elif kind == "sigmoid":
-        saturated = torch.count_nonzero((flat - 0.5).abs_() > SIGMOID_LIMIT)
+        saturated = _positive((flat - 0.5).abs_().sub_(SIGMOID_LIMIT))
     elif kind in RECTIFIED:
-        positive = torch.count_nonzero(flat > 0)
+        positive = _positive(flat)
     sums = block.sum((0, 2)) if block.shape[2] == 1 else block.sum(2).sum(0)
     return sums, torch.dot(flat, flat), largest, least, saturated, positive
 
 
+def _positive(flat: Tensor) -> Tensor:
+    """How many values are above 0; a comparison, which makes truth values, takes ten times as long on the CPU."""
+    return flat.clamp(min=0).sign_().sum()
+
+
 def _extremes(block: Tensor) -> tuple[Tensor, Tensor]:  # (n, units, rest) -> (units,), (units,)
-    if block.shape[2] == 1:
-        least, largest = torch.aminmax(block[:, :, 0], dim=0)
-        return least, largest
-    least, largest = torch.aminmax(block, dim=2)
-    return least.amin(0), largest.amax(0)
+    if block.shape[2] == 1:  # twice, since `aminmax` over an axis is ten times slower than both
+        return block[:, :, 0].amin(0), block[:, :, 0].amax(0)
+    return block.amin(2).amin(0), block.amax(2).amax(0)
