@@ -15,6 +15,7 @@ from babysit.task import (
     Task,
 )
 from babysit.trainer import (
+    ForwardOnly,
     Output,
     Record,
     SupportsParameters,
@@ -29,6 +30,7 @@ __all__ = [
     "Binary",
     "ChanceLoss",
     "Classification",
+    "ForwardOnly",
     "Hinge",
     "LanguageModel",
     "MultiLabel",

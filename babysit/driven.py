@@ -16,6 +16,7 @@ from babysit.task import Task
 from babysit.trainer import (
     Array,
     Batch,
+    ForwardOnly,
     Output,
     Record,
     Scalar,
@@ -244,7 +245,8 @@ class Driven:
 
         with self._guard("trace(batch, visit)"):
             self.ranks.agree("trace(batch, visit)")
-            output = trainer.trace(self.ranks.share(batch), timed, training=training)
+            asked = ForwardOnly(timed) if isinstance(visit, ForwardOnly) else timed
+            output = trainer.trace(self.ranks.share(batch), asked, training=training)
         self.seconds -= visiting  # what is done with a record is babysit's own time
         return self._output("trace(batch, visit)", output)
 

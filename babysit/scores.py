@@ -14,7 +14,7 @@ from babysit.driven import Driven
 from babysit.errors import Skip
 from babysit.first_loss import SAME
 from babysit.task import Regression, Task
-from babysit.trainer import Array, Batch, Record
+from babysit.trainer import Array, Batch, ForwardOnly, Record
 
 SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
 
@@ -153,7 +153,7 @@ def last_layer(trainer: Driven, batch: Batch) -> tuple[str, str] | tuple[()]:
         if record.phase == "forward":
             outputs[:] = [(record.kind, record.name, arrays.duplicate(record.values))]
 
-    scores = trainer.trace(batch, visit).scores
+    scores = trainer.trace(batch, ForwardOnly(visit)).scores
     if scores is None or not outputs:
         return ()
     kind, name, values = outputs[0]

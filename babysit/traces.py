@@ -29,6 +29,8 @@ def trace_layers(
     Raises:
         Skip: The trainer has no trace, or no nonlinearity was seen.
     """
+    from babysit.trainer import ForwardOnly
+
     outputs: dict[str, UnitStatistics] = {}
     fed: dict[str, UnitStatistics] = {}
 
@@ -44,7 +46,7 @@ def trace_layers(
             outputs.setdefault(record.name, UnitStatistics(record.name, record.kind)).update(record)
 
     for batch in batches:
-        trainer.trace(batch, visit)
+        trainer.trace(batch, ForwardOnly(visit))
     if not outputs:
         raise Skip("no nonlinearity was seen in the forward pass: there is nothing that could die or saturate")
     for layers in (outputs, fed):

@@ -107,6 +107,21 @@ class Record:
 Visit: TypeAlias = Callable[[Record], None]
 
 
+class ForwardOnly:
+    """A visit that asks for no gradients: a trace may end with the forward pass.
+
+    Args:
+        visit: Gets the records.
+    """
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+
+    def __call__(self, record: Record) -> None:
+        """Hand the record on."""
+        self._visit(record)
+
+
 @runtime_checkable
 class SupportsTrace(Protocol):
     """A trainer that can show what flows through its layers."""
@@ -115,7 +130,7 @@ class SupportsTrace(Protocol):
         """One forward and, where possible, backward pass without an update.
 
         `visit` receives a record as each layer is called and, from trainers that can tell, again as its
-        gradient arrives. Changes nothing.
+        gradient arrives; of a `ForwardOnly` visit the backward pass may be left out. Changes nothing.
 
         Raises:
             Skip: The network's operations can't be followed; the message says where and why.

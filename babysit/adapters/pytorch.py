@@ -22,7 +22,7 @@ from babysit.adapters.pytorch_trace import Names, Trace
 from babysit.adapters.pytorch_update import Updates
 from babysit.errors import TargetError
 from babysit.task import Task, task_named
-from babysit.trainer import Batch, Output, State, Visit
+from babysit.trainer import Batch, ForwardOnly, Output, State, Visit
 
 FRAMEWORK = "torch"
 
@@ -156,14 +156,26 @@ class PyTorchTrainer:
         self._regularization.scale = self._regularization.scale  # the state has the decay of another
 
     def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
-        """One forward and, in training mode, backward pass without an update."""
+        """One forward and, in training mode and unless no gradients are asked for, backward pass without an update."""
+        backward = training and not isinstance(visit, ForwardOnly)
+        try:
+            return self._traced(batch, visit, training=training, backward=backward)
+        except RuntimeError as error:
+            if backward or self._differentiates or "does not require grad" not in str(error):
+                raise
+            self._differentiates = True
+            return self._traced(batch, visit, training=training, backward=backward)
+
+    def _traced(self, batch: Batch, visit: Visit, *, training: bool, backward: bool) -> Output:
         trace = Trace(self._names, visit)
-        with self._unchanged(training=training), torch.set_grad_enabled(training), self._regularization.applied():
+        graph = torch.set_grad_enabled(backward or self._differentiates)
+        with self._unchanged(training=training), graph, self._regularization.applied():
             loss, scores = self._measured(batch, trace.watching)
-            total = loss + self._regularization.term()
-            if total.requires_grad:
-                self._measured.gradients(total, list(self._trainable().values()), self._everything.parameters)
-            return Output(loss.detach(), total.detach() - loss.detach() + self._regularization.decay(), scores)
+            term = self._regularization.term()
+            if backward and loss.requires_grad:
+                self._measured.gradients(loss + term, list(self._trainable().values()), self._everything.parameters)
+            penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()
+            return Output(loss.detach(), penalty, scores)
 
     def parameters(self) -> Mapping[str, Tensor]:
         """The trainable parameters by name."""
