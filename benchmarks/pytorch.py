@@ -194,9 +194,7 @@ def lightning(model: nn.Module, batches: Batches) -> None:
 def trace() -> None:
     """A pass with the statistics of every nonlinearity beside a bare step."""
     print("\na traced pass with exact statistics of every nonlinearity, over a bare step (hooks: in that step)")
-    print(
-        f"{'':4} {'bare step':>12}  {'babysit':>8}  {'and linear maps':>16}  {'and all gradients':>18}  {'naive hooks':>11}"
-    )
+    print("      bare step    babysit   and linear maps   and all gradients  naive hooks")
     programs = {
         "MLP": (mlp(256, 512, 512, 512, 10), vectors(128, 256), nn.CrossEntropyLoss()),
         "CNN": (cnn(), images(32, 2), nn.CrossEntropyLoss()),
