@@ -38,7 +38,7 @@ class ProcessGroup:
 
     def failure(self) -> str:
         """The first word left; empty if there is none."""
-        if self._group is None:
+        if not (dist.is_available() and dist.is_initialized()):
             return ""
         store = _store()
         return str(store.get(_FAILURE).decode()) if store.check([_FAILURE]) else ""

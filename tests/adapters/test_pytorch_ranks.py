@@ -252,7 +252,7 @@ def test_a_healthy_program_makes_one_report(tmp_path):
         "replicas": 6,
         "examples": 200,
         "common": 0.0,
-        "repeated": 0.0,
+        "surprise": 0.0,
         "noisy": True,
         "same_noise": False,
     }
