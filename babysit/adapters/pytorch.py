@@ -111,21 +111,24 @@ class PyTorchTrainer:
 
     def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
         """Loss, penalty and scores. Statistics that training moves, and all generators, are put back."""
-        return self._look(batch, training=training)
 
-    def _look(self, batch: Batch, *, training: bool) -> Output:
-        """An evaluation, without a graph where the program can do without."""
-        context = torch.set_grad_enabled(self._differentiates)
-        try:
+        def look() -> Output:
+            context = torch.set_grad_enabled(self._differentiates)
             with self._unchanged(training=training), context, self._regularization.applied():
                 loss, scores = self._measured(batch)
-                penalty = self._regularization.term() + self._regularization.decay()
-            return Output(loss.detach(), penalty.detach() if isinstance(penalty, Tensor) else penalty, scores)
+                return Output(loss.detach(), self._regularization.value(self._regularization.term()), scores)
+
+        return self._sparing_the_graph(look)
+
+    def _sparing_the_graph(self, look: Callable[[], Output]) -> Output:
+        """What `look` gives, once more with a graph where the program can't do without."""
+        try:
+            return look()
         except RuntimeError as error:
             if self._differentiates or "does not require grad" not in str(error):
                 raise
-            self._differentiates = True
-            return self._look(batch, training=training)
+        self._differentiates = True
+        return look()
 
     def step(self, batch: Batch) -> Output:
         """One update in training mode; the scores are not kept, so that memory holds no more than the program's own."""
@@ -137,7 +140,7 @@ class PyTorchTrainer:
         penalty = 0.0
         if regularization.in_the_loss:
             term = regularization.term()
-            penalty = float(regularization.decay() + (term.detach() if isinstance(term, Tensor) else term))
+            penalty = float(regularization.value(term))
             total = loss + term
         updated = self._updates(total, lambda: self._total(batch))
         return Output(loss.item(), penalty, updated=updated)
@@ -158,24 +161,18 @@ class PyTorchTrainer:
     def trace(self, batch: Batch, visit: Visit, *, training: bool = True) -> Output:
         """One forward and, in training mode and unless no gradients are asked for, backward pass without an update."""
         backward = training and not isinstance(visit, ForwardOnly)
-        try:
-            return self._traced(batch, visit, training=training, backward=backward)
-        except RuntimeError as error:
-            if backward or self._differentiates or "does not require grad" not in str(error):
-                raise
-            self._differentiates = True
-            return self._traced(batch, visit, training=training, backward=backward)
 
-    def _traced(self, batch: Batch, visit: Visit, *, training: bool, backward: bool) -> Output:
-        trace = Trace(self._names, visit)
-        graph = torch.set_grad_enabled(backward or self._differentiates)
-        with self._unchanged(training=training), graph, self._regularization.applied():
-            loss, scores = self._measured(batch, trace.watching)
-            term = self._regularization.term()
-            if backward and loss.requires_grad:
-                self._measured.gradients(loss + term, list(self._trainable().values()), self._everything.parameters)
-            penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()
-            return Output(loss.detach(), penalty, scores)
+        def look() -> Output:
+            trace = Trace(self._names, visit)
+            graph = torch.set_grad_enabled(backward or self._differentiates)
+            with self._unchanged(training=training), graph, self._regularization.applied():
+                loss, scores = self._measured(batch, trace.watching)
+                term = self._regularization.term()
+                if backward and loss.requires_grad:
+                    self._measured.gradients(loss + term, list(self._trainable().values()), self._everything.parameters)
+                return Output(loss.detach(), self._regularization.value(term), scores)
+
+        return look() if backward else self._sparing_the_graph(look)
 
     def parameters(self) -> Mapping[str, Tensor]:
         """The trainable parameters by name."""
@@ -200,7 +197,7 @@ class PyTorchTrainer:
             found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters)
             pairs = ((name, g) for name, g in zip(named, found, strict=True) if g is not None)
             reached = {name: self._regularization.with_decay(named[name], g) for name, g in pairs}
-            penalty = (term.detach() if isinstance(term, Tensor) else term) + self._regularization.decay()
+            penalty = self._regularization.value(term)
         return Output(loss.detach(), penalty, scores), reached
 
     def last_gradients(self) -> Mapping[str, Tensor]:
@@ -234,7 +231,7 @@ class PyTorchTrainer:
         try:
             with self._first_batch() as batch, self._modes.borrowed(training=True):
                 with WithoutDropout(keep=True) as seen:
-                    output = self._look(batch, training=True)
+                    output = self.evaluate(batch, training=True)
                 modules = (m for m in self._module.modules() if m.training and is_dropping(m))
                 rates = [float(getattr(m, name, None) or 0) for m in modules for name in ("p", "drop_prob")]
         finally:
@@ -247,7 +244,7 @@ class PyTorchTrainer:
             return task
         with self._first_batch() as batch:
             with Watch() as watch:
-                output = self._look(batch, training=False)
+                output = self.evaluate(batch)
             if self._measured.loss is None and self._predicts_the_next(batch, output):
                 self._measured.shifted = self._stepped.shifted = True
         scores = output.scores[:, :-1] if self._measured.shifted and output.scores is not None else output.scores
@@ -264,7 +261,7 @@ class PyTorchTrainer:
         first_alone = torch.full_like(labels, -100)  # which a loss that looks ahead never sees: it has nothing to mean
         first_alone[:, 0] = 0
         try:
-            return not math.isfinite(self._look((inputs, first_alone), training=False).loss)
+            return not math.isfinite(self.evaluate((inputs, first_alone)).loss)
         except (IndexError, RuntimeError):  # to which -100 is no label to leave out
             return False
 

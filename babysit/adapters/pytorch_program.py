@@ -186,10 +186,10 @@ def scores_of(output: Any) -> Tensor | None:
     return output.detach() if isinstance(output, Tensor) and output.ndim else None
 
 
-def is_token_by_token(scores: Tensor | None, targets: Any) -> bool:
+def is_token_by_token(scores: Tensor, targets: Any) -> bool:
     """Whether there are scores (N, T, V) and a label for each of several positions (N, T)."""
-    together = scores is not None and scores.ndim == 3 and isinstance(targets, Tensor)
-    return together and scores is not None and targets.shape == scores.shape[:2] and targets.shape[1] > 1
+    labelled = isinstance(targets, Tensor) and scores.ndim == 3 and targets.shape == scores.shape[:2]
+    return labelled and targets.shape[1] > 1
 
 
 def losses_here_and_next(scores: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -15,14 +15,12 @@ from torch.overrides import TorchFunctionMode
 COUPLED = (SGD, ASGD, Adam, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop)
 # Positions of (rate, training) among the arguments; None where there is no such argument.
 DROPOUTS: Mapping[str, tuple[str, int, int | None]] = {
-    **dict.fromkeys(
-        ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "native_dropout"), ("p", 1, 2)
-    ),
-    **dict.fromkeys(("alpha_dropout", "feature_alpha_dropout"), ("p", 1, 2)),
+    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "native_dropout"), ("p", 1, 2)),
+    **dict.fromkeys(("feature_dropout", "alpha_dropout", "feature_alpha_dropout"), ("p", 1, 2)),
     "scaled_dot_product_attention": ("dropout_p", 4, None),
     "multi_head_attention_forward": ("dropout_p", 10, 13),
 }
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the dropout between layers stands three behind the weights
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # (..., bias: bool, layers, dropout, training, ...)
 DROPPING = re.compile(r"drop|stochasticdepth", re.I)  # names of modules that drop parts of what they are given
 
 _AS_IT_IS = nullcontext()
@@ -92,6 +90,10 @@ class Regularization:
         """The user's penalty at the present scale, with its graph."""
         return self._scale * self._penalty() if self._penalty is not None and self._scale else 0.0
 
+    def value(self, term: Tensor | float) -> Tensor | float:
+        """All that is a term of the loss, without a graph: the user's, as `term` gave it, and coupled decay."""
+        return (term.detach() if isinstance(term, Tensor) else term) + self.decay()
+
     def decay(self) -> Tensor | float:
         """What coupled decay adds to the loss: decay / 2 * |w|^2 for each group."""
         return self._decay() if self._coupled and self._scale else 0.0
@@ -101,10 +103,8 @@ class Regularization:
         total: Tensor | float = 0.0
         for decay in self._coupled:
             if decay.group["params"]:
-                norms = torch._foreach_norm(list(decay.group["params"]))
-                total = (
-                    total + self._scale * decay.strength / 2 * torch.stack([n.double() for n in norms]).square().sum()
-                )
+                norms = torch.stack([n.double() for n in torch._foreach_norm(list(decay.group["params"]))])
+                total = total + self._scale * decay.strength / 2 * norms.square().sum()
         return total
 
     def with_decay(self, p: nn.Parameter, gradient: Tensor) -> Tensor:

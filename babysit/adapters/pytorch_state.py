@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from babysit.arrays import duplicate
 from babysit.errors import TargetError
 
 
@@ -227,22 +228,13 @@ def _of_optimizer(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) 
     held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
     others = {key: value for key, value in optimizer.state.items() if not isinstance(key, Tensor)}
     return {
-        "others": _copied(others),
-        "state": {name: {key: _copied(value) for key, value in values.items()} for name, values in held.items()},
+        "others": duplicate(others),
+        "state": {name: {key: duplicate(value) for key, value in values.items()} for name, values in held.items()},
         "groups": [
-            {key: _copied(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+            {key: duplicate(value) for key, value in group.items() if key != "params"}
+            for group in optimizer.param_groups
         ],
     }
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copied(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(child) for child in value)
-    return copy.deepcopy(value)
 
 
 def _into_optimizer(
@@ -255,7 +247,7 @@ def _into_optimizer(
             optimizer.state.pop(p, None)
     for key in [key for key in optimizer.state if not isinstance(key, Tensor)]:
         del optimizer.state[key]
-    optimizer.state.update(_copied(saved["others"]))
+    optimizer.state.update(duplicate(saved["others"]))
     del optimizer.param_groups[len(saved["groups"]) :]
     for group, values in zip(optimizer.param_groups, saved["groups"], strict=True):
         _into_dict(group, {**values, "params": group["params"]}, copies, keep="params")
@@ -268,9 +260,8 @@ def _into_dict(held: dict[str, Any], saved: Mapping[str, Any], copies: Copies, k
         if key == keep:
             continue
         old = held.get(key)
-        held[key] = (
-            copies.added(old, value) if isinstance(value, Tensor) and isinstance(old, Tensor) else _copied(value)
-        )
+        tensors = isinstance(value, Tensor) and isinstance(old, Tensor)
+        held[key] = copies.added(old, value) if tensors else duplicate(value)
 
 
 def require_state_dict(stateful: Sequence[Any]) -> None:
