@@ -195,3 +195,13 @@ def dot(x: Array, y: Array) -> float:
     """The inner product over all elements."""
     xp = array_namespace(x, y)
     return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)).item())
+
+
+def on_host(x: Array) -> Any:
+    """The array as NumPy's, on the host; bfloat16, which NumPy lacks, in single precision."""
+    import numpy as np
+
+    if not is_torch_array(x):
+        return np.asarray(x)
+    plain = x.detach().cpu()
+    return plain.float().numpy() if str(plain.dtype) == "torch.bfloat16" else plain.numpy()

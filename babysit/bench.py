@@ -2,7 +2,10 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from array_api_compat import is_array_api_obj
 
@@ -14,6 +17,17 @@ from babysit.trainer import Batch, State, Trainer
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
+Shared = TypeVar("Shared")
+
+
+@dataclass(frozen=True)
+class _Later:
+    """Where some updates at the user's learning rate lead."""
+
+    asked: int
+    made: int
+    state: State
+    generators: seeds.GlobalStates
 
 
 class Bench:
@@ -37,6 +51,8 @@ class Bench:
         self._learning_rate = self.trainer.learning_rate
         self._scale = self.trainer.regularization_scale
         self._pools: dict[str, list[Batch]] = {}
+        self._later: _Later | None = None
+        self._shared: dict[Hashable, Any] = {}
 
     def restore(self) -> None:
         """Put the trainer and the global generators back to where the bench found them.
@@ -76,6 +92,37 @@ class Bench:
             raise
         else:
             self.restore()
+
+    @contextlib.contextmanager
+    def trained(self, steps: int) -> Iterator[tuple[Driven, int]]:
+        """The trainer after so many updates at the user's own settings, and how many were made; put back at the end.
+
+        Fewer where the loss ceased to be finite. The latest such state is kept, so that several checks train once.
+        """
+        with self.borrowed() as trainer:
+            later = self._later
+            if later is None or later.asked != steps:
+                made = self._train(trainer, steps)
+                self._later = _Later(steps, made, arrays.independent(trainer.save()), seeds.capture())
+            else:
+                trainer.load(arrays.independent(later.state))
+                seeds.restore(later.generators)
+                made = later.made
+            yield trainer, made
+
+    def _train(self, trainer: Driven, steps: int) -> int:
+        for done, batch in zip(range(1, steps + 1), self.stream(), strict=False):
+            if not math.isfinite(trainer.step(batch).loss):
+                return done
+            self.advance(done, steps)
+        return steps
+
+    def once(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        """What `make` gives, made the first time that this key is asked for: checks share what was measured."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: Shared = self._shared[key]
+        return found
 
     def pool(self, split: str = "train") -> list[Batch]:
         """The split's first batches, up to a bounded number of examples; drawn once.

@@ -260,6 +260,40 @@ class Driven:
         with self._guard("parameters()"):
             return trainer.parameters()
 
+    def set_parameters(self, values: Mapping[str, Array]) -> None:
+        """Overwrite the named parameters.
+
+        Raises:
+            Skip: The trainer can't name them.
+        """
+        trainer: SupportsParameters = self._power(SupportsParameters, "set its parameters")
+        with self._guard("set_parameters(values)"):
+            trainer.set_parameters(values)
+
+    def gradients(self, batch: Batch) -> tuple[Output, Mapping[str, Array]]:
+        """Gradients of loss plus penalty by parameter, averaged over ranks; none for what the loss doesn't reach.
+
+        Raises:
+            Skip: The trainer has none to show.
+        """
+        trainer: SupportsParameters = self._power(SupportsParameters, "show its gradients")
+        with self._guard("gradients(batch)"):
+            self.ranks.agree("gradients(batch)")
+            output, found = trainer.gradients(self.ranks.share(batch))
+            every = self.ranks.gather(dict(found))
+        output = self._output("gradients(batch)", output)
+        return output, {name: sum(own[name] for own in every) / len(every) for name in found}
+
+    def last_gradients(self) -> Mapping[str, Array]:
+        """What the latest step used, after accumulation and clipping.
+
+        Raises:
+            Skip: The trainer doesn't tell.
+        """
+        trainer: SupportsParameters = self._power(SupportsParameters, "show the gradients of a step")
+        with self._guard("last_gradients()"):
+            return trainer.last_gradients()
+
     def strengths(self) -> Mapping[str, float] | None:
         """The stated strengths of regularization; None if the trainer doesn't tell.
 

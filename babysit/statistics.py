@@ -3,6 +3,7 @@
 Arrays stay on the device that holds them; only `summary` brings numbers to the host, once.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,16 @@ class LayerSummary:
     slope: float
     common: float
     one_sign: bool
+
+    @property
+    def signal(self) -> float:
+        """How much the outputs vary from example to example: the root of the units' mean variance."""
+        return self.size * math.sqrt(max(0.0, 1 - self.common))
+
+    @property
+    def size(self) -> float:
+        """The root mean square of all outputs."""
+        return math.hypot(self.spread, self.mean)
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,7 @@ class UnitStatistics:
 
     def summary(self) -> LayerSummary:
         """The numbers so far; this is where they come to the host."""
-        sums, n = {name: _on_host(value) for name, value in self._sums.items()}, self.examples
+        sums, n = {name: arrays.on_host(value) for name, value in self._sums.items()}, self.examples
         xp = array_namespace(sums["sum"])
         units = int(sums["sum"].shape[0])
         largest, least = sums["max"], sums["min"]
@@ -230,13 +241,6 @@ class UnitStatistics:
             common=float(xp.sum(means**2)) / power if power != 0 else 0.0,
             one_sign=_one_sign(means),
         )
-
-
-def _on_host(x: Array) -> Array:
-    """A NumPy array of what some device holds."""
-    import numpy as np
-
-    return np.asarray(x.cpu() if is_torch_array(x) else x)
 
 
 def _one_sign(means: Array) -> bool:

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.bench import Bench
 from babysit.statistics import UnitStatistics
-from babysit.traces import trace_layers
+from babysit.traces import look
 from babysit.trainer import ForwardOnly, Record
 
 torch.set_num_threads(1)
@@ -224,8 +224,8 @@ def trace_row(model: nn.Module, batches: Batches, loss: Callable) -> str:
             layer.summary()
 
     def all_layers() -> None:
-        for layers in trace_layers(driven, [batch]):
-            for layer in layers.values():
+        for group in look(driven, [batch], steps=1).groups:
+            for layer in group.values():
                 layer.summary()
 
     def hooked() -> None:

@@ -14,7 +14,7 @@ from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
 from babysit.statistics import LayerSummary
-from babysit.traces import trace_layers, train
+from babysit.traces import layers, nonlinearities
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -102,21 +102,19 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     batches = bench.first_batches(settings.examples)
     with bench.borrowed() as trainer:
         output = scores.last_layer(trainer, batches[0])
-    with bench.borrowed() as trainer:
-        start, fed = trace_layers(trainer, batches)
-        steps = train(bench, trainer, settings.steps)
-        after, _ = trace_layers(trainer, batches)
-    at_start = tuple(layer.summary() for layer in start.values())
+    start, later = layers(bench, settings.examples), layers(bench, settings.examples, settings.steps)
+    before, after = nonlinearities(start), nonlinearities(later)
+    at_start = tuple(layer.summary() for layer in before.values())
     if broken := next((layer.name for layer in at_start if not math.isfinite(layer.mean)), ""):
         raise Skip(f"the outputs of {broken} are not finite, so their statistics say nothing")
     return Measurement(
         examples=sum(arrays.count(batch) for batch in batches),
-        steps=steps,
+        steps=later.steps,
         learning_rate=bench.trainer.learning_rate,
         at_start=at_start,
         after=tuple(layer.summary() for layer in after.values()),
-        killed=tuple(arrays.total(after[name].dead() & ~layer.dead()) for name, layer in start.items()),
-        fed=tuple(layer.summary() for layer in fed.values()),
+        killed=tuple(arrays.total(after[name].dead() & ~layer.dead()) for name, layer in before.items()),
+        fed=tuple(layer.summary() for layer in start.fed.values()),
         output=output[1] if output else "",
     )
 

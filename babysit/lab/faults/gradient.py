@@ -1,0 +1,1 @@
+"""The demo broken on purpose: faults of the backward pass."""
