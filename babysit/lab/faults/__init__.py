@@ -4,7 +4,7 @@ Each function in these modules makes a broken trainer. Its name, in kebab case, 
 explanation that `babysit demo --list-faults` prints.
 """
 
-# isort: off  # the order of the imports is that of the list
+# ruff: noqa: I001  # the order of the imports is that of the list
 from babysit.lab.faults import target, data, initialization, activations, norm  # noqa: F401  # each adds its faults
 from babysit.lab.faults import loss, regularization, gradient, updates, monitoring  # noqa: F401
 from babysit.lab.faults.fault import FAULTS, Fault
