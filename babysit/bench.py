@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,11 +12,13 @@ from array_api_compat import is_array_api_obj
 from babysit import arrays, seeds
 from babysit.driven import Driven
 from babysit.errors import RestoreError, TargetError
+from babysit.report import Exhibit
 from babysit.trainer import Batch, State, Trainer
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
+Show = Callable[[Callable[[], Iterable[Exhibit]]], None]  # takes what makes the exhibits, where they are looked at
 Shared = TypeVar("Shared")
 
 
@@ -40,12 +42,14 @@ class Bench:
         trainer: The guarded trainer.
         task: Its task.
         advance: Called with (done, total) as a check proceeds.
+        show: Called with a way to see how far a check has come.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = Driven(trainer)
         self.task = self.trainer.task
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
+        self.show: Show = lambda make: None  # noqa: ARG005
         self._generators = seeds.capture()
         self._origin: State = arrays.independent(self.trainer.save())
         self._learning_rate = self.trainer.learning_rate
@@ -101,7 +105,9 @@ class Bench:
         """
         with self.borrowed() as trainer:
             later = self._later
-            if later is None or later.asked != steps:
+            if steps == 0:
+                made = 0
+            elif later is None or later.asked != steps:
                 made = self._train(trainer, steps)
                 self._later = _Later(steps, made, arrays.independent(trainer.save()), seeds.capture())
             else:

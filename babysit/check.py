@@ -9,7 +9,9 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     measure      (bench, settings) -> Measurement; drives the trainer, and nothing else does
     exhibits     (measured, settings) -> what to show of it
     TOGETHER     optional: True if it is for programs of several processes alone
-    and its rules, functions (measured, settings) -> findings, each decorated with `rule`.
+    and its rules, functions (measured, settings) -> findings, each decorated with `rule`; where they fill modules of
+    their own,
+    RULES        names them, in the order in which they are judged
 
 The module's docstring is the check's page, a rule's docstring the rule's. Such modules import neither
 NumPy nor a framework nor a renderer: `babysit --help` imports them all.
@@ -149,7 +151,8 @@ class Check:
 
 def check_of(module: Any) -> Check:
     """The check that a module of `babysit.checks` describes."""
-    rules = {value.id: value for value in vars(module).values() if isinstance(value, Rule)}
+    named = getattr(module, "RULES", vars(module).values())
+    rules = {value.id: value for value in named if isinstance(value, Rule)}
     return Check(
         name=module.__name__.rpartition(".")[2].replace("_", "-"),
         page=inspect.cleandoc(module.__doc__),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from babysit import config as configuration
 from babysit import runner
@@ -18,7 +17,7 @@ from babysit.check import Check, find_checks
 from babysit.config import Config
 from babysit.errors import UsageError
 from babysit.ranks import launched_rank
-from babysit.render import formats, terminal
+from babysit.render import formats, live, terminal
 from babysit.report import ExitCode, Report, Severity, exit_code
 
 if TYPE_CHECKING:
@@ -176,8 +175,10 @@ def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> Exit
 def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
     try:
-        with _bars(plan.checks, quiet=config.quiet or launched_rank() > 0) as progress, _printing_aside():
-            report = runner.run(build(), plan, target=name, seed=config.seed, progress=progress)
+        names = [check.name for check in plan.checks]
+        with live.display(names, quiet=config.quiet or launched_rank() > 0) as seen, _printing_aside():
+            watched = (seen.progress, seen.show) if seen else (None, None)
+            report = runner.run(build(), plan, target=name, seed=config.seed, progress=watched[0], show=watched[1])
     except KeyboardInterrupt:
         sys.stderr.write("babysit: interrupted before anything ran\n")
         return ExitCode.INTERRUPTED
@@ -198,27 +199,6 @@ def _printing_aside() -> Iterator[None]:
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
-
-
-@contextlib.contextmanager
-def _bars(checks: tuple[Check, ...], *, quiet: bool) -> Iterator[runner.Progress]:
-    """A progress bar for the check that runs, on standard error where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:18}"),
-        BarColumn(),
-        TextColumn("{task.fields[place]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task("", place="")
-        names = [check.name for check in checks]
-
-        def show(name: str, done: int, total: int) -> None:
-            place = f"{names.index(name) + 1} of {len(names)}"
-            progress.update(task, description=name, completed=done, total=total, place=place)
-
-        yield show
 
 
 def judge(path: Path, options: Options) -> ExitCode:

@@ -3,45 +3,121 @@
 Three steps: lower what another measurement excuses; say which finding explains which; put causes before consequences.
 """
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from babysit.attempts import LEARNED
 from babysit.report import Finding, Severity
 
+LARGEST_FED = 10.0  # root mean square of what the first layer is fed; from there check-data warns of inputs
+
 # What each fault brings about. A rule explains only findings that are there, and none that is more severe than itself.
-_STUCK = ("constant-predictions", "cannot-overfit", "overfit-too-slow", "no-usable-learning-rate", "range-edge")
-_THROWN = ("learning-rate-too-high", "killed-by-learning-rate", "overfit-diverges")
+_CURVES = (
+    *("loss-not-falling", "loss-plateau", "slow-start", "underfitting", "noisy-loss", "update-ratio-out-of-range"),
+    *("loss-metric-disagree", "loss-flat-accuracy-rising"),
+)
+_STUCK = (
+    "constant-predictions",
+    "cannot-overfit",
+    "overfit-too-slow",
+    "no-usable-learning-rate",
+    "range-edge",
+    *_CURVES,
+)
+_THROWN = ("learning-rate-too-high", "killed-by-learning-rate", "overfit-diverges", "loss-diverges", "noisy-loss")
 _RATES = ("learning-rate-too-low", "learning-rate-too-high", "range-edge")
+_LOST = ("constant-activation", "inputs-ignored", "vanishing-gradient", "frozen-parameters", "missing-gradient")
+_LARGE = ("confident-at-init", "unexpected-initial-loss", "saturated-activation", "dead-relu")
+_FAILING = (*_THROWN, *_RATES, *_STUCK)
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
-    "evaluate-changes-state": ("state-not-restored", "nondeterministic-evaluation"),
-    "non-finite-loss": ("bad-output", "unexpected-initial-loss", "overfit-diverges", *_STUCK),
+    "evaluate-changes-state": ("state-not-restored", "nondeterministic-evaluation", "batch-leak", "train-eval-gap"),
+    "inputs-not-finite": ("non-finite-loss", "bad-output", "unexpected-initial-loss", *_FAILING),
+    "labels-out-of-range": ("task-mismatch", "bad-output", "unexpected-initial-loss", "class-imbalance", *_STUCK),
+    "constant-features": (
+        "dead-relu",
+        "shrinking-activations",
+        "same-sign-gradient",
+        "output-range",
+        *_LOST,
+        *_FAILING,
+    ),
+    "feature-scales-differ": (
+        *("inputs-badly-scaled", "inputs-not-centered", "targets-badly-scaled", "exploding-activations"),
+        *(*_LARGE, *_FAILING, "same-sign-gradient", "overfitting-gap"),
+    ),
+    "inputs-not-centered": ("inputs-badly-scaled", "same-sign-gradient", *_LARGE, *_FAILING),
+    "inputs-badly-scaled": ("exploding-activations", "regularization-dominates", *_LARGE, *_LOST, *_FAILING),
+    "missing-classes": (
+        *("split-statistics-differ", "class-imbalance", "unexpected-initial-loss", "overfitting-gap"),
+        *("same-sign-gradient", *_RATES, *_STUCK),
+    ),
+    "split-statistics-differ": ("overfitting-gap", "class-imbalance", "inputs-badly-scaled"),
+    "unshuffled-batches": ("overfitting-gap", "train-eval-gap", *_THROWN, *_RATES, *_STUCK),
+    "per-batch-preprocessing": ("split-statistics-differ", "overfitting-gap", "batch-leak"),
+    "targets-badly-scaled": ("unexpected-initial-loss", *_RATES, *_STUCK),
+    "symmetric-weights": ("dead-relu", "shrinking-activations", "mis-scaled-weights", *_LOST, *_RATES, *_STUCK),
+    "mis-scaled-weights": (
+        *("shrinking-activations", "exploding-activations", "exploding-gradient", "overfitting-gap"),
+        *(*_LARGE, *_LOST, *_FAILING),
+    ),
+    "shrinking-activations": (*_LOST, *_RATES, *_STUCK),
+    "exploding-activations": ("exploding-gradient", *_LARGE, *_FAILING),
+    "vanishing-gradient": ("frozen-parameters", *_RATES, *_STUCK),
+    "exploding-gradient": (*_FAILING,),
+    "zero-gamma": ("dead-relu", "regularization-dominates", *_LOST, *_RATES, *_STUCK),
+    "batch-leak": (
+        "nondeterministic-evaluation",
+        "train-eval-gap",
+        "overfitting-gap",
+        "learning-rate-too-low",
+        *_STUCK,
+    ),
+    "tiny-norm-batch": ("train-eval-gap", "overfitting-gap", *_RATES, *_STUCK),
+    "frozen-statistics": ("train-eval-gap", "overfitting-gap", "loss-metric-disagree"),
+    "train-eval-gap": ("overfitting-gap", "loss-metric-disagree"),
+    "non-finite-loss": ("bad-output", "unexpected-initial-loss", *_FAILING),
     "task-mismatch": ("bad-output", "unexpected-initial-loss", *_STUCK),
     "bad-output": ("unexpected-initial-loss", "inputs-ignored", *_STUCK),
     "step-changes-nothing": ("frozen-parameters", "learning-rate-too-low", "inputs-ignored", *_STUCK),
-    "normalized-scores": ("unexpected-initial-loss", "saturated-activation", "floor-above-zero", *_RATES, *_STUCK),
-    "output-range": ("unexpected-initial-loss", "saturated-activation", *_RATES, *_STUCK),
-    "confident-at-init": ("unexpected-initial-loss", "saturated-activation", "dead-relu", *_THROWN, *_RATES, *_STUCK),
-    "dead-relu": ("constant-activation", "inputs-ignored", "frozen-parameters", *_RATES, *_STUCK),
-    "saturated-activation": ("constant-activation", "inputs-ignored", *_RATES, *_STUCK),
+    "normalized-scores": (
+        *("unexpected-initial-loss", "saturated-activation", "floor-above-zero", "vanishing-gradient"),
+        *(*_RATES, *_STUCK),
+    ),
+    "output-range": (
+        *("unexpected-initial-loss", "saturated-activation", "targets-badly-scaled", "vanishing-gradient"),
+        *(*_RATES, *_STUCK),
+    ),
+    "confident-at-init": ("unexpected-initial-loss", "saturated-activation", "dead-relu", *_FAILING),
+    "dead-relu": ("shrinking-activations", *_LOST, *_RATES, *_STUCK),
+    "saturated-activation": (*_LOST, *_RATES, *_STUCK),
     "constant-activation": ("inputs-ignored", "frozen-parameters", "same-sign-gradient", *_RATES, *_STUCK),
     "idle-maxout-piece": (*_RATES, *_STUCK),
     "collapsed-slope": (*_RATES, *_STUCK),
-    "inputs-ignored": ("frozen-parameters", "same-sign-gradient", *_RATES, *_STUCK),
-    "summed-loss": ("unexpected-initial-loss", "regularization-dominates", *_THROWN, *_RATES, *_STUCK),
-    "regularization-lowers-loss": (*_THROWN, *_RATES, *_STUCK),
-    "regularization-dominates": (*_THROWN, *_RATES, *_STUCK),
-    "regularization-without-effect": ("decay-not-applied",),
+    "inputs-ignored": ("frozen-parameters", "missing-gradient", "same-sign-gradient", *_RATES, *_STUCK),
+    "summed-loss": ("unexpected-initial-loss", "regularization-dominates", *_FAILING),
+    "regularization-lowers-loss": ("overfitting-gap", *_FAILING),
+    "regularization-dominates": (*_FAILING,),
+    "regularization-without-effect": ("decay-not-applied", "wrong-gradient"),
+    "decay-not-applied": ("wrong-gradient",),
+    "wrong-gradient": ("overfitting-gap", *_FAILING),
+    "missing-gradient": ("vanishing-gradient", "frozen-parameters", *_RATES, *_STUCK),
+    "accumulated-gradient": ("wrong-gradient", *_FAILING),
     "frozen-parameters": (*_RATES, *_STUCK),
     "constant-predictions": ("learning-rate-too-low", *_STUCK[1:]),
-    "learning-rate-too-high": ("killed-by-learning-rate", "overfit-diverges", *_STUCK),
-    "learning-rate-too-low": ("overfit-too-slow", "range-edge"),
-    "overfit-diverges": ("killed-by-learning-rate", "no-usable-learning-rate", "range-edge"),
+    "learning-rate-too-high": (
+        *("killed-by-learning-rate", "overfit-diverges", "loss-diverges", "train-eval-gap", "overfitting-gap"),
+        *_STUCK,
+    ),
+    "learning-rate-too-low": ("overfit-too-slow", "range-edge", *_CURVES),
+    "overfit-diverges": ("killed-by-learning-rate", "no-usable-learning-rate", "range-edge", "loss-diverges"),
     "killed-by-learning-rate": _STUCK,
-    "floor-above-zero": ("cannot-overfit", "overfit-too-slow", "range-edge"),
-    "cannot-overfit": ("no-usable-learning-rate", "range-edge"),
-    "no-usable-learning-rate": ("range-edge",),
+    "floor-above-zero": ("cannot-overfit", "overfit-too-slow", "range-edge", *_CURVES),
+    "cannot-overfit": ("no-usable-learning-rate", "range-edge", "overfitting-gap", *_CURVES),
+    "no-usable-learning-rate": ("range-edge", "overfitting-gap", *_CURVES),
+    "loss-diverges": ("noisy-loss", "update-ratio-out-of-range", "loss-not-falling", "overfitting-gap"),
+    "loss-not-falling": ("loss-plateau", "underfitting", "loss-metric-disagree", "update-ratio-out-of-range"),
 }
 
 
@@ -54,31 +130,76 @@ def diagnose(measurements: Mapping[str, Any], findings: Iterable[Finding]) -> tu
     """
     found = list(findings)
     excused = _excuses(found, measurements)
-    heard = [_advised(_lower(finding, *excused) if excused else finding, measurements) for finding in found]
+    heard = [_advised(_lower(finding, excused), measurements) for finding in found]
     causes = _causes(measurements)
     explained = [replace(finding, explains=_consequences(finding, heard, causes)) for finding in heard]
     return tuple(_root_first(explained))
 
 
-def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> tuple[Mapping[str, Severity], str] | None:
-    """To what memorizing 20 examples at the user's own learning rate lowers which rules, and the words for it.
+@dataclass(frozen=True)
+class _Excuse:
+    """What speaks for a program against a rule.
+
+    Args:
+        severity: What its findings are lowered to.
+        note: The words for it, behind the message.
+        of: The severities that it lowers.
+    """
+
+    severity: Severity
+    note: str
+    of: tuple[Severity, ...] = tuple(Severity)
+
+
+def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> Mapping[str, _Excuse]:
+    """By rule, what other measurements say in the program's favour; the strongest last."""
+    return _prior_known(measurements) | _memorized(findings, measurements) | _scaled_inside(measurements)
+
+
+def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+    """What memorizing 20 examples at the user's own learning rate lowers.
 
     A network that does is not kept from learning by the size of its loss or step, by units that it can spare, by a
     layer that is linear, or by gradients of one sign; what is wrong with it may still cost time.
     """
     overfit = measurements.get("overfit")
     if overfit is None or overfit.own.outcome not in LEARNED:
-        return None
-    lowered = {
-        "learning-rate-too-low": Severity.WARNING,
-        "killed-by-learning-rate": Severity.WARNING,
-        "idle-maxout-piece": Severity.WARNING,
-        "collapsed-slope": Severity.WARNING,
-        "same-sign-gradient": Severity.INFO,
-    }
+        return {}
+    note = f" It memorizes {overfit.examples} examples at this learning rate all the same."
+    warned = ["learning-rate-too-low", "killed-by-learning-rate", "idle-maxout-piece", "collapsed-slope"]
     if any(finding.rule == "summed-loss" for finding in findings):
-        lowered |= {"summed-loss": Severity.WARNING, "unexpected-initial-loss": Severity.WARNING}
-    return lowered, f" It memorizes {overfit.examples} examples at this learning rate all the same."
+        warned += ["summed-loss", "unexpected-initial-loss"]
+    lowered = {rule: _Excuse(Severity.WARNING, note) for rule in warned}
+    sizes = ("inputs-badly-scaled", "inputs-not-centered", "targets-badly-scaled")
+    lowered |= {rule: _Excuse(Severity.INFO, note, of=(Severity.WARNING,)) for rule in sizes}
+    return lowered | {"same-sign-gradient": _Excuse(Severity.INFO, note)}
+
+
+def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+    """Raw inputs that the network itself normalizes first, as the trace shows."""
+    init = measurements.get("check-init")
+    if init is None:
+        return {}
+    lowered = []
+    if "norm" in init.opening:
+        lowered += ["inputs-badly-scaled", "inputs-not-centered"]
+        if init.opening[0] == "norm":
+            lowered.append("feature-scales-differ")
+    elif 1 / LARGEST_FED <= init.inputs <= LARGEST_FED:
+        lowered.append("inputs-badly-scaled")
+    excuse = _Excuse(Severity.INFO, " The network scales them itself, ahead of its first nonlinearity.")
+    return dict.fromkeys(lowered, excuse)
+
+
+def _prior_known(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+    """Rare classes that the output bias knows of from the start, as the first loss shows."""
+    loss = measurements.get("check-loss")
+    if loss is None:
+        return {}
+    prior = loss.chance.get("entropy of the labels", math.nan)
+    if not loss.training_loss < prior + (max(loss.chance.values(), default=math.nan) - prior) / 4:
+        return {}
+    return {"class-imbalance": _Excuse(Severity.INFO, " The output bias knows it: the first loss is the entropy.")}
 
 
 def _advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
@@ -98,11 +219,11 @@ def _advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
     return finding
 
 
-def _lower(finding: Finding, lowered: Mapping[str, Severity], note: str) -> Finding:
-    severity = lowered.get(finding.rule, finding.severity)
-    if severity.rank <= finding.severity.rank:
+def _lower(finding: Finding, excuses: Mapping[str, _Excuse]) -> Finding:
+    excuse = excuses.get(finding.rule)
+    if excuse is None or finding.severity not in excuse.of or excuse.severity.rank <= finding.severity.rank:
         return finding
-    return replace(finding, severity=severity, message=finding.message + note)
+    return replace(finding, severity=excuse.severity, message=finding.message + excuse.note)
 
 
 def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:

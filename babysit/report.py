@@ -102,6 +102,15 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Histograms:
+    """Several histograms over the same `edges` (one more edge than counts), by name: to be seen side by side."""
+
+    title: str
+    edges: tuple[float, ...]
+    counts: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of text under named columns."""
 
@@ -110,7 +119,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-Exhibit: TypeAlias = Fact | Curve | Histogram | Table
+Exhibit: TypeAlias = Fact | Curve | Histogram | Histograms | Table
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from babysit.blame import blame
 from babysit.check import Check
 from babysit.config import Config
 from babysit.diagnose import diagnose
-from babysit.errors import LostError, RanksError, Skip, TargetError, UsageError
+from babysit.errors import BabysitError, LostError, RanksError, Skip, TargetError, UsageError
 from babysit.ranks import launched_together
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.bench import Bench, Show
     from babysit.trainer import Trainer
 
 Progress = Callable[[str, int, int], None]  # (check, done, total)
@@ -67,7 +67,15 @@ def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -
     )
 
 
-def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress: Progress | None = None) -> Report:
+def run(
+    trainer: "Trainer",
+    plan: Plan,
+    *,
+    target: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+    show: "Show | None" = None,
+) -> Report:
     """Measure and judge.
 
     Args:
@@ -76,6 +84,7 @@ def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress:
         target: Its name, for the report.
         seed: The seed that it was built with.
         progress: Called as the checks proceed.
+        show: Called with a way to see how far the check has come that runs.
 
     Raises:
         TargetError: The trainer fails before any check can begin.
@@ -88,6 +97,7 @@ def run(trainer: "Trainer", plan: Plan, *, target: str, seed: int = 0, progress:
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # learning rates are tried on purpose until the numbers overflow
         bench = Bench(trainer)
+        bench.show = show or bench.show
         if launched_together() and bench.trainer.supports(SupportsRanks) and bench.trainer.ranks.size == 1:
             raise TargetError(
                 "several processes were started, but each runs the program alone: call "
@@ -150,7 +160,7 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
-    except TargetError as raised:
+    except BabysitError as raised:
         error = raised if isinstance(raised, LostError) else bench.trainer.ranks.failed(str(raised))
         status, reason = Status.CRASHED, str(error)
         if isinstance(error, LostError):

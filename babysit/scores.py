@@ -163,6 +163,20 @@ def last_layer(trainer: Driven, batch: Batch) -> tuple[str, str] | tuple[()]:
     return (kind, name) if same else ()
 
 
+def end_of(bench: Bench) -> tuple[str, str] | tuple[()]:
+    """Kind and name of the layer whose output the scores are, as `last_layer` finds it; looked up once.
+
+    Raises:
+        Skip: The trainer has no trace, or can't follow this network.
+    """
+
+    def look_it_up() -> tuple[str, str] | tuple[()]:
+        with bench.borrowed() as trainer:
+            return last_layer(trainer, bench.pool()[0])
+
+    return bench.once("last layer", look_it_up)
+
+
 def variation(task: Task, scores: Array | None, targets: Any) -> float:
     """How much predictions vary over the examples: the largest spread of any score, in logits or in targets' spreads.
 

@@ -5,7 +5,7 @@ Each is a function of a seed, which goes into data, weights and order of example
 
 import math
 import random
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from babysit.check import find_checks
 from babysit.lab.broken import (
     EvaluationMovesStatistics,
     FrozenHead,
-    MeanOverBatch,
     MomentumNotSaved,
     PenaltyMinusSign,
     PenaltyWithoutGradient,
@@ -839,6 +838,25 @@ class FrozenBias(LabTrainer):
 
 def frozen_bias(seed):
     return demo(seed, made=FrozenBias)
+
+
+@dataclass(frozen=True)
+class MeanOverBatch:
+    """A mean over the wrong axis: each example gets the features of the whole batch."""
+
+    kind: str = ""
+
+    def initial(self, _rng):
+        """Nothing to learn."""
+        return {}
+
+    def forward(self, x, _own, _training):
+        """(N, units) -> (N, units), all rows the same."""
+        return np.broadcast_to(x.mean(axis=0), x.shape).copy(), None
+
+    def backward(self, dout, _cache):
+        """Every example gets the same share."""
+        return np.broadcast_to(dout.mean(axis=0), dout.shape).copy(), {}
 
 
 def mean_over_batch(seed):

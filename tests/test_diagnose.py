@@ -18,6 +18,20 @@ def overfit(outcome, *cures):
     return {"overfit": SimpleNamespace(own=SimpleNamespace(outcome=outcome), cures=attempts, examples=20)}
 
 
+def first_loss(loss=0.7, inputs_vary=True, **chance):
+    chance = {name.replace("_", " "): value for name, value in chance.items()}
+    return {"check-loss": SimpleNamespace(training_loss=loss, inputs_vary=inputs_vary, chance=chance)}
+
+
+def init(*opening, inputs=1.0):
+    return {"check-init": SimpleNamespace(opening=opening, inputs=inputs)}
+
+
+def severity(measurements, rule, before=Severity.ERROR):
+    (found,) = diagnose(measurements, [finding(rule, before)])
+    return found.severity
+
+
 def rules(found):
     return [f.rule for f in found]
 
@@ -126,8 +140,8 @@ def test_a_rate_is_no_cause_where_no_rate_memorizes():
 
 def test_inputs_that_are_all_alike_come_before_the_layers():
     both = [finding("dead-relu"), finding("inputs-ignored")]
-    assert rules(diagnose({"check-loss": SimpleNamespace(inputs_vary=True)}, both)) == ["dead-relu", "inputs-ignored"]
-    alike = diagnose({"check-loss": SimpleNamespace(inputs_vary=False)}, both)
+    assert rules(diagnose(first_loss(inputs_vary=True), both)) == ["dead-relu", "inputs-ignored"]
+    alike = diagnose(first_loss(inputs_vary=False), both)
     assert rules(alike) == ["inputs-ignored", "dead-relu"]
 
 
@@ -143,3 +157,58 @@ def test_no_learning_rate_is_told_apart_from_a_wrong_gradient():
     assert cured.message.endswith(" Yet 0.5 memorizes 20 examples, in more steps.")
     (neither,) = diagnose(overfit("stalled"), [finding("no-usable-learning-rate")])
     assert neither == finding("no-usable-learning-rate")
+
+
+E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
+
+
+@pytest.mark.parametrize(
+    ("measurements", "scaled", "centered", "alike"),
+    [
+        ({}, E, E, E),
+        (init("linear", "relu", inputs=200.0), E, E, E),
+        (init("linear", "relu", inputs=10.1), E, E, E),
+        (init("linear", "relu", inputs=10.0), I, E, E),
+        (init("linear", "relu", inputs=0.1), I, E, E),
+        (init("linear", "relu", inputs=0.09), E, E, E),
+        (init("linear", "relu", inputs=float("nan")), E, E, E),
+        (init("linear", "norm", "relu", inputs=200.0), I, I, E),
+        (init("norm", "linear", "relu", inputs=200.0), I, I, I),
+        (init(), I, E, E),
+    ],
+)
+def test_raw_inputs_are_excused_where_the_network_scales_them_itself(measurements, scaled, centered, alike):
+    assert severity(measurements, "inputs-badly-scaled") is scaled
+    assert severity(measurements, "inputs-not-centered") is centered
+    assert severity(measurements, "feature-scales-differ") is alike
+
+
+def test_an_excuse_is_given():
+    (found,) = diagnose(init("norm", "linear", "relu"), [finding("feature-scales-differ")])
+    assert found.message.endswith(" The network scales them itself, ahead of its first nonlinearity.")
+
+
+@pytest.mark.parametrize("rule", ["inputs-badly-scaled", "inputs-not-centered", "targets-badly-scaled"])
+def test_memorizing_lowers_a_warning_of_sizes_but_no_error(rule):
+    assert severity(overfit("memorized"), rule, W) is I
+    assert severity(overfit("memorized"), rule, E) is E
+    assert severity(overfit("stalled"), rule, W) is W
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"), [(0.2, I), (0.32, I), (0.33, W), (0.69, W), (float("nan"), W), (float("inf"), W)]
+)
+def test_a_rare_class_is_excused_where_the_first_loss_is_the_entropy(loss, expected):
+    measured = first_loss(loss, ln_2=0.69, entropy_of_the_labels=0.2)
+    assert severity(measured, "class-imbalance", W) is expected
+    assert severity(first_loss(loss, ln_2=0.69), "class-imbalance", W) is W
+
+
+def test_nothing_explains_what_explains_it():
+    def behind(rule, path):
+        for consequence in EXPLAINS.get(rule, ()):
+            assert consequence not in path, [*path, consequence]
+            behind(consequence, (*path, consequence))
+
+    for rule in EXPLAINS:
+        behind(rule, (rule,))

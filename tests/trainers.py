@@ -14,13 +14,20 @@ from babysit import Classification, Output, Record
 EXAMPLES, FEATURES, CLASSES = 240, 6, 3
 
 
-def blobs(examples=EXAMPLES, *, seed=0):
-    """Standardized inputs of classes that hyperplanes tell apart, shuffled."""
+def raw_blobs(examples, seed):
+    """Inputs of classes that hyperplanes tell apart, shuffled, and their labels."""
     rng = np.random.default_rng(seed)
     targets = rng.permutation(np.arange(examples) % CLASSES)
     inputs = rng.normal(size=(examples, FEATURES))
     inputs[np.arange(examples), targets] += 4
-    return (inputs - inputs.mean(axis=0)) / inputs.std(axis=0), targets
+    return inputs, targets
+
+
+def blobs(examples=EXAMPLES, *, seed=0):
+    """The same, standardized by the training split's statistics, whichever split it is."""
+    inputs, targets = raw_blobs(examples, seed)
+    training, _ = raw_blobs(EXAMPLES, 0)
+    return (inputs - training.mean(axis=0)) / training.std(axis=0), targets
 
 
 def softmax(scores):

@@ -100,8 +100,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     from babysit import arrays, scores
 
     batches = bench.first_batches(settings.examples)
-    with bench.borrowed() as trainer:
-        output = scores.last_layer(trainer, batches[0])
+    output = scores.end_of(bench)
     start, later = layers(bench, settings.examples), layers(bench, settings.examples, settings.steps)
     before, after = nonlinearities(start), nonlinearities(later)
     at_start = tuple(layer.summary() for layer in before.values())

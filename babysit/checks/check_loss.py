@@ -167,7 +167,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         best_constant_score=seen.best_constant_score,
         reference_loss=seen.reference_loss,
         probability_loss=seen.probability_loss,
-        probabilities=seen.distributions or first_loss.ends_in_sigmoid(bench, batches[0]),
+        probabilities=seen.distributions or first_loss.ends_in_sigmoid(bench),
         whole_loss=whole,
         half_losses=halves,
         permuted_loss=permuted,

@@ -32,25 +32,6 @@ class Softmax:
         return cache * (dout - np.sum(dout * cache, axis=1, keepdims=True)), {}
 
 
-@dataclass(frozen=True)
-class MeanOverBatch:
-    """A mean over the wrong axis: each example gets the features of the whole batch."""
-
-    kind: str = ""
-
-    def initial(self, _rng: np.random.Generator) -> dict[str, Array]:
-        """Nothing to learn."""
-        return {}
-
-    def forward(self, x: Array, _own: Arrays, _training: bool) -> tuple[Array, Cache]:
-        """(N, units) -> (N, units), all rows the same."""
-        return np.broadcast_to(x.mean(axis=0), x.shape).copy(), None
-
-    def backward(self, dout: Array, _cache: Cache) -> tuple[Array, dict[str, Array]]:
-        """Every example gets the same share."""
-        return np.broadcast_to(dout.mean(axis=0), dout.shape).copy(), {}
-
-
 def summed(loss: Loss) -> Loss:
     """The loss summed over examples where it should be their mean."""
 
@@ -127,3 +108,11 @@ class MomentumNotSaved(LabTrainer):
     def load(self, state: State) -> None:
         """The memory stays as it is."""
         super().load({**state, "optimizer": self.memories})
+
+
+def log_of_scores(scores: Array, targets: Array) -> tuple[float, Array]:
+    """A cross-entropy that takes the scores, some of them negative, for probabilities."""
+    rows = np.arange(len(targets))
+    dscores = np.zeros_like(scores)
+    dscores[rows, targets] = -1 / (len(targets) * scores[rows, targets])
+    return float(-np.log(scores[rows, targets]).mean()), dscores

@@ -12,9 +12,8 @@ from typing import TypeAlias
 from babysit.report import Report, Severity
 
 Format: TypeAlias = Callable[[Report, Severity], str]
-_SHARED = frozenset(
-    {"axes", "characters", "plots", "tables", "terminal"}
-)  # drawn with by several formats, none themselves
+# Drawn with by several formats, none themselves.
+_SHARED = frozenset({"axes", "characters", "histograms", "live", "plots", "tables", "terminal"})
 
 
 def _render(name: str, report: Report, fail_on: Severity) -> str:

@@ -12,15 +12,13 @@ from rich.text import Text
 
 from babysit.render.axes import Axis, axis_over, drawable, number
 from babysit.render.characters import Pen
-from babysit.report import Curve, Histogram
+from babysit.report import Curve
 
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # the bit of each dot, by row and column
 _MARKERS, _ASCII_MARKERS = "●○◆◇▲△■□", "*o+#@%&="
 _COLORS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 _EVERY = 16  # cells between two markers of a series
-_BLOCKS, _RAMP = "▁▂▃▄▅▆▇█", ".:-=+*#@"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-_BARS = 16  # a histogram's rows, at most
+BLOCKS, RAMP = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 
 _Place = tuple[int, int]  # column and row, of a cell or of a dot
 
@@ -82,7 +80,7 @@ def _runs(dots: Iterable[_Place | None]) -> list[list[_Place]]:
     return [[dot for dot in group if dot is not None] for there, group in groups if there]
 
 
-def _spread(labels: Iterable[tuple[int, str]], width: int, gap: int = 2) -> list[tuple[int, str]]:
+def spread_labels(labels: Iterable[tuple[int, str]], width: int, gap: int = 2) -> list[tuple[int, str]]:
     """Labels centered on their columns, `gap` cells apart and inside the width; those that don't fit are left out."""
     placed: list[tuple[int, str]] = []
     free = 0
@@ -94,7 +92,8 @@ def _spread(labels: Iterable[tuple[int, str]], width: int, gap: int = 2) -> list
     return placed
 
 
-def _row(labels: Iterable[tuple[int, str]]) -> str:
+def label_row(labels: Iterable[tuple[int, str]]) -> str:
+    """The placed labels on one line."""
     row = ""
     for start, label in labels:
         row += " " * (start - cell_len(row)) + label
@@ -183,11 +182,13 @@ class _Drawing:
         width = gutter + self.canvas.columns
         outward = {x: (1 if 2 * i >= len(full) else -1) * (cell_len(full[x]) // 2) for i, x in enumerate(full)}
         for shift in (dict.fromkeys(full, 0), outward):
-            placed = _spread(((columns[x] + shift[x], label) for x, label in full.items()), width)
+            placed = spread_labels(((columns[x] + shift[x], label) for x, label in full.items()), width)
             if len(placed) == len(full):
                 return placed, {}
         letters = dict(zip(full, itertools.cycle(string.ascii_lowercase), strict=False))
-        return _spread(((columns[x], letters[x]) for x in full), width, gap=0), {letters[x]: full[x] for x in full}
+        return spread_labels(((columns[x], letters[x]) for x in full), width, gap=0), {
+            letters[x]: full[x] for x in full
+        }
 
 
 def _frame(drawing: _Drawing, y_ticks: list[tuple[float, str]], gutter: int) -> Iterator[Text]:
@@ -196,7 +197,7 @@ def _frame(drawing: _Drawing, y_ticks: list[tuple[float, str]], gutter: int) -> 
     width = gutter + canvas.columns
     yield pen.line((curve.y_label or next(iter(curve.series), ""), "dim"))
     if curve.marks:
-        yield pen.line(_row(drawing.mark_labels(gutter)[0]))
+        yield pen.line(label_row(drawing.mark_labels(gutter)[0]))
     named = {drawing.row(value) // canvas.down: label for value, label in y_ticks}
     for row in range(canvas.rows):
         label = f"{named.get(row, ''):>{gutter - 2}} "
@@ -205,7 +206,7 @@ def _frame(drawing: _Drawing, y_ticks: list[tuple[float, str]], gutter: int) -> 
     ticked = {column for column, _ in x_ticks}
     axis = "".join("┬" if column in ticked else "─" for column in range(canvas.columns))
     yield pen.line((" " * (gutter - 1) + "└" + axis, "dim"))
-    yield pen.line((_row(_spread(((gutter + column, label) for column, label in x_ticks), width)), "dim"))
+    yield pen.line((label_row(spread_labels(((gutter + column, label) for column, label in x_ticks), width)), "dim"))
     if curve.x_label:
         yield Text.assemble(" " * max(0, (width - cell_len(curve.x_label)) // 2), pen.line((curve.x_label, "dim")))
 
@@ -258,48 +259,11 @@ class LinePlot:
         yield from _wrapped(_legend(drawing, gutter), options.max_width)
 
 
-def _coarse(histogram: Histogram) -> Iterator[tuple[float, float, float]]:
-    """Low edge, high edge and count of each row, neighbouring bins joined where there are too many."""
-    every = max(1, math.ceil(len(histogram.counts) / _BARS))
-    for start in range(0, len(histogram.counts), every):
-        counts = histogram.counts[start : start + every]
-        yield histogram.edges[start], histogram.edges[start + len(counts)], sum(counts)
-
-
-def _bar(share: float, width: int, ascii_only: bool) -> str:
-    """A bar of `share` of the width; the smallest one there is for a share that is not zero."""
-    if ascii_only:
-        return "#" * round(share * width) or ("|" if share > 0 else "")
-    eighths = max(round(share * width * 8), 1 if share > 0 else 0)
-    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-
-
-@dataclass(frozen=True)
-class HistogramPlot:
-    """Horizontal bars as wide as the console, at most 16 of them."""
-
-    histogram: Histogram
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Title, then a row for each bin: its edges, its bar, its count."""
-        pen, rows = Pen(options.ascii_only), list(_coarse(self.histogram))
-        yield pen.write(self.histogram.title, "bold")
-        lows, highs = ([number(edge) for edge in edges] for edges in list(zip(*rows, strict=True))[:2] or [(), ()])
-        counts = [number(count, 6) for *_, count in rows]
-        left, right, end = (max(map(len, column), default=0) for column in (lows, highs, counts))
-        width = max(1, options.max_width - left - right - end - 6)
-        most = max((count for *_, count in rows if math.isfinite(count)), default=0)
-        for (*_, count), low, high, shown in zip(rows, lows, highs, counts, strict=True):
-            share = max(0.0, count / most) if math.isfinite(count) and most > 0 else 0.0
-            label = f"{low:>{left}} to {high:>{right}} "
-            yield pen.line((label, "dim"), (_bar(share, width, pen.ascii_only), "cyan"), (f" {shown}", "dim"))
-
-
 def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> Text:
     """The values' course on one line, at most `width` cells; a cell of several shows the most unusual one."""
     held = sorted(v for v in values if math.isfinite(v))
     axis, middle = axis_over(held), held[len(held) // 2] if held else 0.0
-    levels = _RAMP if ascii_only else _BLOCKS
+    levels = RAMP if ascii_only else BLOCKS
     cells = min(width, len(values))
     text = Text()
     for cell in range(cells):

@@ -14,7 +14,8 @@ from babysit import check
 from babysit.check import Check, Rule
 from babysit.render.axes import number
 from babysit.render.characters import Pen
-from babysit.render.plots import HistogramPlot, LinePlot, sparkline
+from babysit.render.histograms import HistogramPlot, HistogramsPlot
+from babysit.render.plots import LinePlot, sparkline
 from babysit.render.tables import INDENT, TablePlot, pairs
 from babysit.report import (
     Curve,
@@ -22,6 +23,7 @@ from babysit.report import (
     Fact,
     Finding,
     Histogram,
+    Histograms,
     Report,
     Result,
     Seconds,
@@ -49,6 +51,7 @@ _SEVERITIES = {Severity.ERROR: ("✗", "red"), Severity.WARNING: ("!", "yellow")
 _DRAWN_BY: Mapping[type, Callable[[Any], RenderableType]] = {
     Curve: LinePlot,
     Histogram: HistogramPlot,
+    Histograms: HistogramsPlot,
     Table: TablePlot,
 }
 _RAN = (Status.PASSED, Status.FAILED)

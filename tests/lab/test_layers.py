@@ -140,3 +140,13 @@ def test_slopes_below_zero():
 def test_extreme_inputs_neither_overflow_nor_warn():
     np.testing.assert_allclose(sigmoid(np.array([-1e4, 0, 1e4])), [0, 0.5, 1])
     np.testing.assert_allclose(elu().forward(np.array([-1e4, 1e4]), {}, True)[0], [-1, 1e4])
+
+
+def test_batch_norm_with_the_batchs_own_spread_and_mean_gives_back_its_input(rng):
+    """The lecture's identity: with gamma the spread and beta the mean, batch norm has learned to do nothing."""
+    layer = BatchNorm(4)
+    x = 5 + 10 * rng.standard_normal((50, 4))
+    own = {"gamma": np.sqrt(x.var(axis=0) + layer.epsilon), "beta": x.mean(axis=0)}
+    np.testing.assert_allclose(layer.forward(x, own, True)[0], x, rtol=1e-12)
+    running = {**own, "mean": x.mean(axis=0), "variance": x.var(axis=0)}
+    np.testing.assert_allclose(layer.forward(x, running, False)[0], x, rtol=1e-12)

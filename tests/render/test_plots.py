@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babysit.render.axes import Axis, axis_over, number
-from babysit.render.plots import HistogramPlot, LinePlot, sparkline
+from babysit.render.histograms import HistogramPlot
+from babysit.render.plots import LinePlot, sparkline
 from babysit.report import Curve, Histogram
 
 

@@ -24,10 +24,11 @@ def dead_relu_by_learning_rate(seed: int = 0) -> LabTrainer:
 
 
 @breaks("saturated-activation")
-def saturated_tanh(seed: int = 0) -> LabTrainer:
-    """Weights of standard deviation 1 push three tanh layers to -1 and 1, where no gradient passes."""
-    sizes = (2, 100, 100, 100, 3)
-    return assemble(replace(DESIGN, sizes=sizes, activation="tanh", initialization="large-normal", l2=1e-6), seed=seed)
+def saturated_by_bias(seed: int = 0) -> LabTrainer:
+    """Biases of 4 or -4 hold every tanh at 1 or -1, where no gradient passes."""
+    trainer = assemble(replace(DESIGN, activation="tanh", initialization="xavier"), seed=seed)
+    trainer.network.params["affine1.b"] += np.where(np.arange(100) % 2, 4.0, -4.0)
+    return trainer
 
 
 @breaks("idle-maxout-piece")
@@ -48,8 +49,7 @@ def collapsed_slope(seed: int = 0) -> LabTrainer:
 
 @breaks("same-sign-gradient")
 def same_sign_gradient(seed: int = 0) -> LabTrainer:
-    """Raw positive inputs into a sigmoid layer: all weights of a unit rise or fall together."""
+    """Biases of 3 keep every sigmoid near 1: all weights of a unit above rise or fall together."""
     trainer = assemble(replace(DESIGN, activation="sigmoid", initialization="xavier"), seed=seed)
-    lowest = trainer.splits["train"][0].min()
-    trainer.splits = {name: (inputs - lowest, labels) for name, (inputs, labels) in trainer.splits.items()}
+    trainer.network.params["affine1.b"] += 3
     return trainer

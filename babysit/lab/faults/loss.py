@@ -4,11 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from babysit.lab.broken import (
-    MeanOverBatch,
-    Softmax,
-    summed,
-)
+from babysit.lab.broken import Softmax, log_of_scores, summed
 from babysit.lab.demo import DESIGN, LEARNING_RATE, assemble, spirals
 from babysit.lab.faults.fault import breaks
 from babysit.lab.layers import SIGMOID
@@ -34,11 +30,10 @@ def summed_loss(seed: int = 0) -> LabTrainer:
 
 
 @breaks("non-finite-loss")
-def nan_input(seed: int = 0) -> LabTrainer:
-    """One cell of the training inputs is NaN."""
+def log_of_raw_scores(seed: int = 0) -> LabTrainer:
+    """The loss takes the logarithm of scores that were never squashed, of negative ones too."""
     trainer = assemble(seed=seed)
-    inputs, _ = trainer.splits["train"]
-    inputs[17, 0] = np.nan
+    trainer.network.loss = log_of_scores
     return trainer
 
 
@@ -46,16 +41,6 @@ def nan_input(seed: int = 0) -> LabTrainer:
 def too_many_scores(seed: int = 0) -> LabTrainer:
     """The network gives ten scores, as in the program it was copied from, for three classes."""
     return assemble(replace(DESIGN, sizes=(2, 100, 10)), seed=seed)
-
-
-@breaks("constant-predictions")
-def constant_predictions(seed: int = 0) -> LabTrainer:
-    """The hidden units are averaged over the batch instead of within each example: one prediction for all."""
-    trainer = assemble(seed=seed)
-    layers = trainer.network.layers
-    head = layers.popitem()
-    layers |= {"mean1": MeanOverBatch(), head[0]: head[1]}
-    return trainer
 
 
 @breaks("output-range")

@@ -1,0 +1,254 @@
+"""Are the data finite, centered, of one scale, rightly labelled, shuffled, and prepared alike in both splits?
+
+One pass over each split as the program's own loader gives it, ahead of any training (CS231n, lecture 6, "data
+preprocessing"): inputs and targets, feature by feature, label by label, batch by batch.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babysit.check import setting
+from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap
+from babysit.errors import Skip
+from babysit.input_rules import (
+    constant_features,
+    feature_scales_differ,
+    inputs_badly_scaled,
+    inputs_not_centered,
+    inputs_not_finite,
+    per_batch_preprocessing,
+)
+from babysit.label_rules import (
+    class_imbalance,
+    labels_out_of_range,
+    missing_classes,
+    targets_badly_scaled,
+    unshuffled_batches,
+)
+from babysit.report import Exhibit, Fact, Table
+from babysit.split_rules import split_overlap, split_statistics_differ
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.reading import Split
+
+ORDER = 10
+BLOCKED_BY = ()
+RULES = (
+    inputs_not_finite,
+    labels_out_of_range,
+    constant_features,
+    feature_scales_differ,
+    inputs_badly_scaled,
+    inputs_not_centered,
+    missing_classes,
+    split_statistics_differ,
+    split_overlap,
+    unshuffled_batches,
+    per_batch_preprocessing,
+    class_imbalance,
+    targets_badly_scaled,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `check-data`."""
+
+    examples: int = setting(
+        10_000, "examples of each split that are looked at, 1 GiB at most", least=2, option=True, measures=True
+    )
+    off_center: float = setting(
+        1.0, "mean over spread of the inputs, from where it is mentioned: most of their power is then the mean's. "
+        "Images at [0, 1] have 1 to 2, and networks learn from them", above=0.0,
+    )  # fmt: skip
+    far_off_center: float = setting(
+        3.0, "the same, for a warning: 90 % of the power is then common to all examples, and gradients on the first "
+        "weights of a unit have one sign nearly always (1 / (1 + 1 / 3^2))", above=0.0,
+    )  # fmt: skip
+    out_of_center: float = setting(
+        30.0, "the same, for an error: 99.9 % of the power; what tells examples apart is in the third digit",
+        above=0.0,
+    )  # fmt: skip
+    large: float = setting(
+        10.0, "root mean square of inputs or targets that earns a warning, as its inverse does: curvature grows with "
+        "the square, so the rates that suit inputs of size 1 are 100 times too high", above=1.0,
+    )  # fmt: skip
+    huge: float = setting(
+        50.0, "the same, for an error: pixels from 0 to 255 have 80 (MNIST, mostly black) to 150, and ask for rates "
+        "2,500 times lower", above=1.0,
+    )  # fmt: skip
+    scales: float = setting(
+        10.0, "largest spread of a feature over the middle one that earns a warning: the curvature along the two "
+        "differs by the square, and gradient descent takes as many times longer (LeCun et al., Efficient "
+        "BackProp, 1998)", above=1.0,
+    )  # fmt: skip
+    far_scales: float = setting(100.0, "the same, for an error: a condition number of 10,000", above=1.0)
+    constant: float = setting(
+        0.5, "share of an example's elements that never vary, for a warning; black borders are a tenth of MNIST; where "
+        "none varies it is an error", above=0.0, most=1.0,
+    )  # fmt: skip
+    imbalance: float = setting(
+        0.5, "entropy of the labels over that of equal shares, under which classes are unbalanced: 9 to 1 for two",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    hardly: float = setting(0.01, "share of an equal share of the examples, under which a class is as good as missing",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    scarce: float = setting(
+        0.1, "share of a class in training over its share in validation, under which the splits differ in their "
+        "labels; sampling leaves three of thirty expected once in 100 million times", above=0.0, most=1.0,
+    )  # fmt: skip
+    shift: float = setting(
+        0.5, "distance of a feature's means in the two splits, in spreads of the training split, from where it counts "
+        "as different; samples of one source lie within a few standard errors, n^-1/2", above=0.0, measures=True,
+    )  # fmt: skip
+    ratio: float = setting(
+        1.5, "ratio of a feature's spreads in the two splits (or its inverse), likewise", above=1.0, measures=True
+    )
+    different: float = setting(
+        0.5, "share of the features that differ between the splits, from where it is an error: preparation touches all "
+        "or most of them, a drift of the data few", above=0.0, most=1.0,
+    )  # fmt: skip
+    overlap: float = setting(
+        0.05, "share of validation examples that are in the training split, from where it is an error",
+        above=0.0, most=1.0,
+    )  # fmt: skip
+    ordered: float = setting(
+        0.5,
+        "share of the targets' variance that lies between batches, beyond chance, for an error",
+        above=0.0,
+        most=1.0,
+    )
+    partly_ordered: float = setting(0.2, "the same, for a warning", above=0.0, most=1.0)
+    sigmas: float = setting(
+        6.0, "standard deviations above chance that it takes besides; a normal variable is there once in a billion "
+        "times", above=0.0,
+    )  # fmt: skip
+    batch_variation: float = setting(
+        1e-3, "variance of the batches' means over what sampling gives them, under which statistics were taken per "
+        "batch: it would be 0 but for rounding (1e-7 in half precision), and 1 for batches dealt out at random; "
+        "batches that hold each class alike leave what varies within a class", above=0.0, most=1.0,
+    )  # fmt: skip
+    unlikely: float = setting(
+        1e-6, "chance of so little variation, by the bound (k r / 2)^(k / 2) / Gamma(k / 2 + 1) of chi squared with "
+        "k = batches - 1, above which it is left to chance", above=0.0, most=1.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one pass over each split has shown.
+
+    Args:
+        inputs: Arrays of the inputs, those of the training split first.
+        targets: Arrays of the targets, likewise.
+        labels: Labels of the splits that have them.
+        order: Of the targets in training batches; None where nothing can be told.
+        whole: Splits that were seen to their end.
+        comparisons: Arrays of the inputs in both splits.
+        overlap: Examples in both splits; None without a validation split.
+        is_regression: Whether the targets are numbers to be predicted.
+        is_text: Whether the task is to predict words.
+    """
+
+    inputs: tuple[Leaf, ...]
+    targets: tuple[Leaf, ...]
+    labels: tuple[Labels, ...]
+    order: Order | None
+    whole: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    overlap: Overlap | None
+    is_regression: bool
+    is_text: bool
+
+    def training(self) -> list[Leaf]:
+        """Inputs of the training split that are amounts, and of which some example is finite."""
+        return [leaf for leaf in self.inputs if leaf.split == "train" and not leaf.ids and not math.isnan(leaf.size)]
+
+    def telling(self, labels: Labels) -> bool:
+        """Whether an absent class is missing, rather than not come yet.
+
+        Of a split that was not seen to its end, batches must be mixed and 14 examples a class expected: at random,
+        e^-14 or one class in a million is then absent by chance.
+        """
+        if labels.split in self.whole:
+            return True
+        mixed = self.order is not None and not self.order.alike and self.order.share < 0.2
+        return mixed and sum(labels.counts) >= 14 * labels.classes
+
+    def labelled(self, split: str) -> Labels | None:
+        """The split's labels, where their classes were counted."""
+        return next((found for found in self.labels if found.split == split and any(found.counts)), None)
+
+
+def measure(bench: "Bench", settings: Settings) -> Measurement:
+    """Go through both splits; of several ranks, the first one's share stands for all."""
+    from babysit import splits
+    from babysit.reading import Split
+
+    train = Split("train", bench.task).read(bench, settings.examples)
+    val = Split("val", bench.task).read(bench, settings.examples)
+    if not train.examples:
+        bench.pool()  # says what is wrong with that
+    both = (train, val) if val.examples else (train,)
+    ids = _ids(bench, train)
+    shared = [name for name in train.inputs if name in val.inputs and name not in ids]
+    found = (splits.compared(name, train, val, shift=settings.shift, ratio=settings.ratio) for name in shared)
+    measured = Measurement(
+        inputs=tuple(x.summary(name, s.name, ids=name in ids) for s in both for name, x in s.inputs.items()),
+        targets=tuple(x.summary(name, s.name) for s in both for name, x in s.targets.items()),
+        labels=tuple(labels for s in both if (labels := s.labels.summary(s.name)) is not None),
+        order=train.order.summary(),
+        whole=tuple(s.name for s in both if s.whole),
+        comparisons=tuple(comparison for comparison in found if comparison is not None),
+        overlap=splits.overlap(train.digests, val.digests) if val.examples else None,
+        is_regression=bench.task.name == "regression",
+        is_text=bench.task.name == "language-model",
+    )
+    stated: Measurement = bench.trainer.ranks.gather(measured)[0]
+    return stated
+
+
+def _ids(bench: "Bench", train: "Split") -> set[str]:
+    """Names of the integer inputs that are names of words or categories: where the network looks rows up."""
+    from babysit.traces import layers
+
+    if not train.integers:
+        return set()
+    try:
+        calls = layers(bench, 512).calls.values()  # as many as the checks of the layers look at by default
+    except Skip:
+        return train.integers
+    looks_up = bench.task.name == "language-model" or any(c.kind == "linear" and not c.fed for c in calls)
+    return train.integers if looks_up else set()
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """The arrays of both splits, and the labels."""
+    for labels in measured.labels:
+        if sum(labels.counts):
+            share = max(labels.counts) / sum(labels.counts)
+            entropy = f"entropy {labels.entropy:.3g}, that of equal shares {math.log(labels.classes):.3g}"
+            yield Fact(f"labels, {labels.split}", f"{labels.classes} classes, the commonest {share:.0%}; {entropy}")
+    if measured.order is not None:
+        yield Fact("targets' variance between batches", f"{max(0.0, measured.order.share):.0%} beyond chance")
+    if measured.overlap is not None:
+        overlap = measured.overlap
+        yield Fact("validation examples in training", f"{overlap.common} of {overlap.examples}")
+    columns = ("array", "split", "examples", "shape", "mean ± spread", "from", "to")
+    rows = (
+        (
+            leaf.name,
+            leaf.split,
+            f"{leaf.examples}{'' if leaf.split in measured.whole else '+'}",
+            " x ".join(map(str, leaf.shape)) or "-",
+            "names" if leaf.ids else f"{leaf.mean:.3g} ± {leaf.spread:.3g}",
+            f"{leaf.least:.4g}",
+            f"{leaf.most:.4g}",
+        )
+        for leaf in (*measured.inputs, *measured.targets)
+    )
+    yield Table("arrays", columns, tuple(rows))

@@ -1,0 +1,224 @@
+"""What shape a run's losses have: their noise, how far and how evenly they fell, whether they still do. Plain numbers.
+
+Whatever is judged is judged on smoothed curves; noise is what neighbouring losses differ by, since a curve that is
+smooth over a few steps leaves nothing else.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from babysit.report import Curve
+
+if TYPE_CHECKING:
+    from babysit.monitoring import Moment
+    from babysit.parts import Ignorance
+
+WINDOW = 20  # losses over which the loss is smoothed; fewer in runs of less than 15 times as many
+FEW = 30  # losses that have no shape yet
+FIRST = 5  # losses whose mean is the start; more would already be lower where a network learns at once
+POINTS = 120  # of a drawn curve; a terminal has about as many columns
+
+
+@dataclass(frozen=True)
+class Course:
+    """A curve of losses in a few numbers.
+
+    Args:
+        start: Mean of the first few.
+        end: Mean of the last window.
+        error: Standard error of `end`.
+        scatter: Standard deviation of single losses about the smoothed curve; rare jumps don't count.
+        spread: The same over the second half, where they do.
+        fall: From the first window to the last; shapes are told by shares of it.
+        tenth: Share of the run behind which the smoothed loss had fallen by a tenth of that.
+        half: The same for half of it.
+        late: Fall over the second half of the run, along a straight line.
+        late_error: Its standard error.
+    """
+
+    start: float
+    end: float
+    error: float
+    scatter: float
+    spread: float
+    fall: float
+    tenth: float
+    half: float
+    late: float
+    late_error: float
+
+    @property
+    def lost(self) -> float:
+        """By how much the end lies below the very first losses."""
+        return self.start - self.end
+
+    def falls(self, sigmas: float) -> bool:
+        """Whether it falls by more than noise explains, seen from the first losses or from the first window."""
+        errors = math.hypot(self.scatter / math.sqrt(FIRST), self.error), math.sqrt(2) * self.error
+        return self.lost > sigmas * errors[0] or self.fall > sigmas * errors[1]
+
+    def is_flat(self, sigmas: float, share: float) -> bool:
+        """Whether it is sure that the second half brought less than this share of the loss."""
+        return self.late + sigmas * self.late_error < share * abs(self.end)
+
+    def stopped(self, sigmas: float, share: float) -> bool:
+        """Whether the second half brought less than that, or no more than noise explains."""
+        return self.is_flat(sigmas, share) or self.late <= sigmas * self.late_error
+
+
+def window(count: int) -> int:
+    """Over how many of so many losses to smooth."""
+    return max(1, min(WINDOW, count // 15))
+
+
+def course(losses: Sequence[float]) -> Course | None:
+    """The curve in numbers; None where there are too few losses, or one is not finite."""
+    n, w = len(losses), window(len(losses))
+    if n < FEW or not all(map(math.isfinite, losses)):
+        return None
+    smooth = smoothed(losses)
+    first, last = smooth[w - 1], smooth[-1]
+    noise = scatter(losses)
+    late, late_error = _line(losses[n // 2 :], noise)
+    return Course(
+        start=mean(losses[:FIRST]),
+        end=last,
+        error=noise / math.sqrt(w),
+        scatter=noise,
+        spread=math.sqrt(mean([(loss - s) ** 2 for loss, s in zip(losses[n // 2 :], smooth[n // 2 :], strict=True)])),
+        fall=first - last,
+        tenth=_reached(smooth, w, first - 0.1 * (first - last)),
+        half=_reached(smooth, w, first - 0.5 * (first - last)),
+        late=late,
+        late_error=late_error,
+    )
+
+
+def smoothed(losses: Sequence[float]) -> list[float]:
+    """The mean of the last window at each loss, or of as many as there are by then."""
+    w = window(len(losses))
+    return [mean(losses[max(0, i + 1 - w) : i + 1]) for i in range(len(losses))]
+
+
+def mean(losses: Sequence[float]) -> float:
+    """The mean; plain, since `statistics` raises where losses overflow."""
+    return sum(losses) / len(losses)
+
+
+def scatter(losses: Sequence[float]) -> float:
+    """Standard deviation of the losses about their smooth course: median |difference of neighbours| / 0.954.
+
+    Of normal noise of spread s, differences have the spread 2^0.5 s, and half of them lie within 0.6745 of that.
+    The median stands a few jumps, and a fall in a part of the run.
+    """
+    differences = [abs(b - a) for a, b in pairwise(losses)]
+    return statistics.median(differences) / (math.sqrt(2) * 0.6745) if differences else math.nan
+
+
+def _line(losses: Sequence[float], noise: float) -> tuple[float, float]:
+    """By how much the line of least squares falls over these losses, and the standard error of that."""
+    n = len(losses)
+    steps = [i - (n - 1) / 2 for i in range(n)]
+    slope = sum(s * loss for s, loss in zip(steps, losses, strict=True)) / sum(s * s for s in steps)
+    return -slope * (n - 1), noise * math.sqrt(12 / n)
+
+
+def _reached(smooth: Sequence[float], start: int, level: float) -> float:
+    """The share of the run behind which the smoothed loss is first below the level."""
+    n = len(smooth)
+    return next((i / n for i in range(start, n) if smooth[i] < level), 1.0)
+
+
+def limit(starts: Iterable[float], multiple: float) -> float:
+    """So many times the largest of these losses; of a negative one, as far above it as if it were positive."""
+    return max((x + (multiple - 1) * abs(x) for x in starts if math.isfinite(x)), default=math.inf)
+
+
+def exploded(losses: Sequence[float], limit: float) -> bool:
+    """Whether the smoothed loss is above the limit and not on its way down.
+
+    The median smooths: a few steps far up are what Adam's first steps and batch normalization do. In a bump that
+    the loss comes down from, the later half of the window is lower than the earlier one.
+    """
+    recent = losses[-WINDOW:]
+    if len(recent) < WINDOW or not statistics.median(recent) > limit:
+        return False
+    return mean(recent[WINDOW // 2 :]) >= mean(recent[: WINDOW // 2])
+
+
+def drawn(losses: Sequence[float], moments: Sequence["Moment"]) -> Curve:
+    """The training loss, smoothed, and the validation loss, in lines from moment to moment."""
+    last = max(1, len(losses))
+    x = tuple(sorted({1 + round(k * (last - 1) / (POINTS - 1)) for k in range(POINTS)}))
+    smooth = smoothed(losses)
+    series = {"training": tuple(smooth[i - 1] for i in x)} if losses else {}
+    known = [(m.step, m.val_loss) for m in moments if math.isfinite(m.val_loss)]
+    if known:
+        series["validation"] = tuple(_between(known, i) for i in x)
+    positive = [y for values in series.values() for y in values if y > 0]
+    wide = len(positive) == sum(map(len, series.values())) and max(positive, default=1) > 30 * min(positive, default=1)
+    return Curve("loss while training", tuple(map(float, x)), series, x_label="updates", y_label="loss", log_y=wide)
+
+
+def _between(points: Sequence[tuple[int, float]], x: float) -> float:
+    """The value at x of the line through the points; that of the nearest end beyond them."""
+    left = max((p for p in points if p[0] <= x), default=points[0])
+    right = min((p for p in points if p[0] >= x), default=points[-1])
+    if left[0] == right[0]:
+        return left[1]
+    return left[1] + (right[1] - left[1]) * (x - left[0]) / (right[0] - left[0])
+
+
+def scores_drawn(metric: str, moments: Sequence["Moment"]) -> Iterator[Curve]:
+    """The metric on both splits, at the moments; nothing where there is none."""
+    columns = {"training": tuple(m.score for m in moments), "validation": tuple(m.val_score for m in moments)}
+    series = {name: values for name, values in columns.items() if any(map(math.isfinite, values))}
+    if series:
+        yield Curve(
+            f"{metric} while training", tuple(float(m.step) for m in moments), series, x_label="updates", y_label=metric
+        )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much a moment is better, on one split, than knowing nothing.
+
+    Args:
+        loss: By which the loss is lower.
+        loss_error: Its standard error over the examples of the split.
+        score: By which the metric is higher.
+        score_error: Its standard error.
+    """
+
+    loss: float
+    loss_error: float
+    score: float
+    score_error: float
+
+    def shows(self, sigmas: float) -> bool:
+        """Whether the metric is better by more than sampling explains."""
+        return self.score > sigmas * self.score_error
+
+    def pays(self, sigmas: float) -> bool:
+        """Whether the loss is."""
+        return self.loss > sigmas * self.loss_error
+
+    def since(self, first: "Gain") -> "Gain":
+        """What has come to it since the first moment, as far as that was better than nothing."""
+        return replace(self, loss=self.loss - max(0.0, first.loss), score=self.score - max(0.0, first.score))
+
+
+def gains(moments: Sequence["Moment"], known: "Ignorance", metric: str, *, val: bool = False) -> list[Gain]:
+    """The gain over knowing nothing at each moment."""
+    n = max(1, known.examples)
+    binomial = math.sqrt(max(known.score * (1 - known.score), 1 / n) / n)
+    found = []
+    for m in moments:
+        loss, error, score = (m.val_loss, m.val_error, m.val_score) if val else (m.loss, m.error, m.score)
+        of_variance = error / abs(known.loss) if known.loss else math.nan
+        found.append(Gain(known.loss - loss, error, score - known.score, of_variance if metric == "R²" else binomial))
+    return found

@@ -1,0 +1,244 @@
+"""Gradients as they are looked at: against the slopes of the loss, at two times, and from update to update."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from babysit.differences import CLOSE, RESOLVED, Slope, Slopes, Surface
+from babysit.errors import Skip
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.checks.check_grad import Settings
+    from babysit.driven import Driven
+    from babysit.trainer import Array, Batch
+
+SAME = 1e-4  # share of itself by which a loss may differ from pass to pass: summed in another order, no more than that
+REST = 30  # passes in which what a training pass carries along comes to rest; the power method gains a digit in a few
+ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
+FINEST = 1e-14  # squared share of an update's gradient that is rounding, in single precision
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """A parameter that got no gradient of the data loss, whenever it was looked at.
+
+    Args:
+        parameter: Its name.
+        absent: Whether it had none at all; else it had zeros.
+        moves: Slopes of the data loss along moves at random, the steepest of each time.
+    """
+
+    parameter: str
+    absent: bool
+    moves: tuple[Slope, ...]
+
+
+@dataclass(frozen=True)
+class Update:
+    """The gradient that an update used, as a combination of the one that was due and the one before.
+
+    Args:
+        own: How much of it is the gradient of the update's own batches, summed up where it takes several.
+        earlier: How much of it is the gradient that the update before used.
+        doubt: By how much the latter may be off.
+        rest: Share of its length that neither explains.
+    """
+
+    own: float
+    earlier: float
+    doubt: float
+    rest: float
+
+
+@dataclass(frozen=True)
+class UsedGradients:
+    """The gradients of some updates, and what a step leaves behind.
+
+    Args:
+        updates: Of the second update on.
+        left: How much of the first step's gradient was left in the next one taken at the same place; NaN if unknown.
+        left_rest: Share of what was left that this does not explain.
+    """
+
+    updates: tuple[Update, ...]
+    left: float
+    left_rest: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found at one time.
+
+    Args:
+        surface: The loss there.
+        slopes: Of the parameters that get a gradient.
+        unreached: By name of those that get none, the steepest slope of the data loss along moves at random.
+        not_finite: Parameters whose gradient is not finite.
+    """
+
+    surface: Surface
+    slopes: list[Slopes]
+    unreached: dict[str, Slope]
+    not_finite: list[str]
+
+    def left_open(self) -> set[str]:
+        """Parameters of which no slope tells whether the gradient is right."""
+        known = {slopes.total.parameter for slopes in self.slopes if slopes.total.tells()}
+        return {slopes.total.parameter for slopes in self.slopes} - known | set(self.unreached)
+
+
+def look(bench: "Bench", batch: "Batch", steps: int, names: list[str], settings: "Settings") -> Look | None:
+    """The slopes where the trainer stands; None where the loss is not finite.
+
+    Raises:
+        Skip: The loss is not the same twice.
+    """
+    trainer = bench.trainer
+    if steady(trainer, batch):
+        trainer.regularization_scale = 0.0
+        if noisy := steady(trainer, batch):
+            raise Skip(f"{noisy}, so differences of it are no slopes")
+    surface = Surface(trainer, batch, names, steps)
+    if not math.isfinite(surface.size):
+        return None
+    found = _slopes(bench, surface, settings)
+    if any(slopes.total.differs(CLOSE, RESOLVED) for slopes in found.slopes):
+        _come_to_rest(bench, trainer)
+        found = _slopes(bench, Surface(trainer, batch, names, steps), settings)
+    return found
+
+
+def steady(trainer: "Driven", batch: "Batch") -> str:
+    """Why differences of the loss would show noise; empty where the same pass gives the same, up to rounding."""
+    passes = [trainer.evaluate(batch, training=True) for _ in range(2)] + [trainer.gradients(batch)[0]]
+    one, other, differentiated = (output.loss + output.penalty for output in passes)
+    if abs(one - other) > SAME * abs(one):
+        return f"the loss of the same batch at the same parameters is {one:.8g} at first and {other:.8g} then"
+    if abs(one - differentiated) > SAME * abs(one):
+        return f"the loss is {one:.8g} in `evaluate` in training mode, and {differentiated:.8g} in `gradients`"
+    return ""
+
+
+def _slopes(bench: "Bench", surface: Surface, settings: "Settings") -> Look:
+    names, broken, cut_off = surface.names, surface.not_finite(), surface.unreached
+    alone = max(0, min(settings.entries, settings.lines // len(names) - 1))
+    entries = {name: 0 if name in cut_off else alone for name in names if name not in broken}
+    found = surface.slopes(entries, bench.advance)
+    moves: dict[str, list[Slope]] = {}
+    for slopes in found:
+        moves.setdefault(slopes.total.parameter, []).append(slopes.data or slopes.total)
+    return Look(
+        surface,
+        [slopes for slopes in found if slopes.total.parameter not in cut_off],
+        {name: _steepest(own) for name, own in moves.items() if name in cut_off},
+        broken,
+    )
+
+
+def _steepest(slopes: list[Slope]) -> Slope:
+    """The steepest, as doubtful as all but one: at a kink, where zero is a legal gradient, some ways look smooth."""
+    steepest = max(slopes, key=lambda slope: abs(slope.numeric))
+    return replace(steepest, doubt=sorted(slope.doubt for slope in slopes)[-2:][0])
+
+
+def _come_to_rest(bench: "Bench", trainer: "Driven") -> None:
+    """Make passes where the trainer stands, that what they carry along fits its parameters.
+
+    Spectral normalization takes the vectors of its power method for constants, which is right once they have converged.
+    """
+    from babysit import arrays
+
+    here = arrays.duplicate(dict(trainer.parameters()))
+    for batch in itertools.islice(bench.stream(), REST):
+        trainer.step(batch)
+        trainer.set_parameters(here)
+
+
+def unreached(looks: list[Look]) -> Iterator[Unreached]:
+    """Parameters without a gradient whenever they were looked at."""
+    for name in looks[-1].unreached:
+        if all(name in found.unreached for found in looks):
+            absent = all(name not in found.surface.gradients["total"] for found in looks)
+            yield Unreached(name, absent, tuple(found.unreached[name] for found in looks))
+
+
+def used_gradients(bench: "Bench", updates: int) -> UsedGradients:
+    """The gradients of so many updates from the start, regularization off."""
+    from babysit import arrays
+
+    found: list[Update] = []
+    own: dict[str, Array] = {}
+    before: dict[str, Array] = {}
+    left = left_rest = math.nan
+    with bench.borrowed(scale=0.0) as trainer:
+        for call, batch in enumerate(itertools.islice(bench.stream(), ACCUMULATED * updates)):
+            here, gradient = arrays.duplicate(dict(trainer.parameters())), _gradient(trainer, batch)
+            output = trainer.step(batch)
+            if not math.isfinite(output.loss):
+                break
+            if call == 0:
+                left, left_rest = _left(trainer, batch, here, gradient)
+            own = _sum(own, gradient)
+            if not output.updated:
+                continue
+            if not arrays.differing(here, dict(trainer.parameters())):
+                break  # the gradients that the step used, if any, are not those of these parameters
+            used = arrays.duplicate(dict(trainer.last_gradients()))
+            found += [_update(own, before, used)] if before else []
+            if len(found) == updates - 1:
+                break
+            own, before = {}, used
+    return UsedGradients(tuple(found), left, left_rest)
+
+
+def _gradient(trainer: "Driven", batch: "Batch") -> dict[str, "Array"]:
+    from babysit import arrays
+
+    gradient: dict[str, Array] = arrays.duplicate(dict(trainer.gradients(batch)[1]))
+    return gradient
+
+
+def _sum(one: Mapping[str, "Array"], other: Mapping[str, "Array"]) -> dict[str, "Array"]:
+    return {name: one[name] + g if name in one else g for name, g in other.items()} | {
+        name: g for name, g in one.items() if name not in other
+    }
+
+
+def _left(
+    trainer: "Driven", batch: "Batch", here: Mapping[str, "Array"], gradient: Mapping[str, "Array"]
+) -> tuple[float, float]:
+    """How much of a gradient is added to the next one at the same place: none, unless the program sums them up."""
+    from babysit import arrays
+
+    there = arrays.duplicate(dict(trainer.parameters()))
+    trainer.set_parameters(here)
+    again = _gradient(trainer, batch)
+    trainer.set_parameters(there)
+    change = {name: again[name] - g for name, g in gradient.items() if name in again}
+    length = _dot(gradient, gradient)
+    share = _dot(change, gradient) / length if length > 0 else math.nan
+    unexplained = _dot(change, change) - share * share * length
+    return share, math.sqrt(max(0.0, unexplained) / length) if length > 0 else math.nan
+
+
+def _dot(one: Mapping[str, "Array"], other: Mapping[str, "Array"]) -> float:
+    """The inner product; a parameter that is missing has zeros."""
+    from babysit import arrays
+
+    return sum((arrays.dot(x, other[name]) for name, x in one.items() if name in other), start=0.0)
+
+
+def _update(own: Mapping[str, "Array"], before: Mapping[str, "Array"], used: Mapping[str, "Array"]) -> Update:
+    """Least squares of the gradient used on the one that was due and the one used before."""
+    due, past, length = _dot(own, own), _dot(before, before), _dot(used, used)
+    across, on_due, on_past = _dot(own, before), _dot(used, own), _dot(used, before)
+    apart = past - across * across / due if due > 0 else 0.0  # squared length of what the past has and the present not
+    if not (apart > 0 and length > 0):
+        return Update(math.nan, math.nan, math.nan, math.nan)
+    earlier = (on_past - on_due * across / due) / apart
+    new = (on_due - earlier * across) / due
+    rest = max(length - new * on_due - earlier * on_past, FINEST * length)
+    return Update(new, earlier, math.sqrt(rest / apart), math.sqrt(rest / length))

@@ -1,0 +1,331 @@
+"""A training run that is watched: every step's loss, and at some moments all that the course notes have one look at."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any
+
+from babysit import curves, record
+from babysit.errors import Skip
+from babysit.parts import Ignorance, Part, looked_at, part_of
+from babysit.report import Exhibit, Fact
+from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.checks.train import Settings
+    from babysit.driven import Driven
+    from babysit.trainer import Array, Batch
+
+MOMENTS = 12  # looks at the whole, the first before the first update and the last behind the last one
+ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
+TRACED = 128  # examples over which dead and saturated units are counted, at least
+SLOWER = 10.0  # how much lower the learning rate is at which a run that stands still goes on
+KINDS = (*BOUNDED, *RECTIFIED)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The losses and metrics, in evaluation mode, on parts of both splits that are the same at every moment.
+
+    Args:
+        step: Updates made.
+        loss: Of the training part.
+        error: Its standard error, for what other examples would say.
+        score: The task's metric there; NaN where there is none.
+        val_loss: Of the validation part; NaN where there is no such split.
+        val_error: Its standard error.
+        val_score: The metric there.
+    """
+
+    step: int
+    loss: float
+    error: float
+    score: float
+    val_loss: float
+    val_error: float
+    val_score: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One parameter, at the moments; NaN at the first one, ahead of any update.
+
+    Args:
+        name: Its name.
+        axes: How many it has; a weight matrix has 2 or more.
+        norms: Its norm ahead of the moment's update.
+        ratios: The norm of what the update moved, over that.
+        gradients: The norm of the gradient that the update used.
+    """
+
+    name: str
+    axes: int
+    norms: tuple[float, ...]
+    ratios: tuple[float, ...]
+    gradients: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Units:
+    """One nonlinearity at the moments.
+
+    Args:
+        name: Its name.
+        kind: Its kind.
+        dead: Share of its units that were zero for every example traced.
+        saturated: Share of its outputs that pass next to no gradient.
+    """
+
+    name: str
+    kind: str
+    dead: tuple[float, ...]
+    saturated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run has shown.
+
+    Args:
+        losses: Before each update, in training mode; the mean over the batches that it took.
+        moments: Looks at parts of both splits.
+        weights: Every parameter at the moments; none from a trainer that can't name them.
+        units: The nonlinearities that can die or saturate; none from a trainer without a trace.
+        calls: Batches stepped on.
+        batches: Batches of one pass through the loader; 0 where none was completed.
+        batch_size: Examples in the largest batch.
+        slower: Losses of updates at a lower learning rate behind the run's end; empty where there were none.
+    """
+
+    losses: tuple[float, ...]
+    moments: tuple[Moment, ...]
+    weights: tuple[Weights, ...]
+    units: tuple[Units, ...]
+    calls: int
+    batches: int
+    batch_size: int
+    slower: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """One parameter at one update; fields as in `Weights`."""
+
+    axes: int
+    norm: float
+    ratio: float
+    gradient: float
+
+
+def passes(trainer: "Driven") -> "Iterator[Batch | None]":
+    """The program's own training batches, pass after pass, None behind each; those of several ranks joined.
+
+    A pass ends where the first rank's loader ends, and all of it where a pass has nothing.
+    """
+    while True:
+        own = trainer.batches("train")
+        found = False
+        while joined := trainer.ranks.joined(list(islice(own, 1))):
+            found = True
+            yield joined[0]
+        if not found:
+            return
+        yield None
+
+
+class Monitor:
+    """Watches one run.
+
+    Args:
+        bench: Its trainer is borrowed already.
+        settings: How long to run, and when to give up.
+        parts: Of the training and of the validation split, looked at in evaluation mode at every moment.
+        write: Where the record goes.
+    """
+
+    def __init__(self, bench: "Bench", settings: "Settings", parts: tuple[Part, Part], write: record.Write) -> None:
+        from babysit.trainer import SupportsParameters, SupportsTrace
+
+        self.bench, self.trainer, self.settings = bench, bench.trainer, settings
+        self.parts, self.write = parts, write
+        self.traced = bench.first_batches(TRACED) if self.trainer.supports(SupportsTrace) else []
+        self.named = self.trainer.supports(SupportsParameters)
+        self.calls_in_all = settings.epochs * _length(bench) if settings.epochs else 0
+        self.began = time.perf_counter()
+        self.losses: list[float] = []
+        self.moments: list[Moment] = []
+        self.weights: list[dict[str, _Moved]] = []
+        self.units: list[dict[str, LayerSummary]] = []
+        self.since: list[float] = []  # losses behind the latest update
+        self.calls = self.batches = self.batch_size = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What is done and what there is to do, in updates, or in batches where the budget is in epochs."""
+        return (self.calls, self.calls_in_all) if self.calls_in_all else (len(self.losses), self.settings.steps)
+
+    @property
+    def ended(self) -> str:
+        """Why nothing more is to be learned from going on; empty while something is."""
+        if self.losses and not math.isfinite(self.losses[-1]):
+            return "the loss is not finite"
+        return "the loss exploded" if self.losses and curves.exploded(self.losses, self.limit) else ""
+
+    @property
+    def limit(self) -> float:
+        """The loss from where on the run has diverged."""
+        starts = (self.losses[0], self.moments[0].loss, self.parts[0].ignorance.loss)
+        return curves.limit(starts, self.settings.explosion)
+
+    def run(self) -> None:
+        """Make the updates."""
+        self.look(None)
+        for batch in passes(self.trainer):
+            if batch is None:
+                self.batches = self.batches or self.calls
+                continue
+            self.step(batch)
+            done, total = self.place
+            if done >= total or self.ended or self.calls >= ACCUMULATED * total:
+                break
+        if self.moments[-1].step < len(self.losses):
+            self.look(None)
+        self.write("end", step=len(self.losses), reason=self.ended)
+
+    def step(self, batch: "Batch") -> None:
+        """Step once, and look at what it did where that is due: the moments lie ever further apart."""
+        from babysit import arrays
+
+        done, total = self.place
+        due = (done + 1) / total >= (len(self.moments) / (MOMENTS - 1)) ** 2
+        before = arrays.duplicate(dict(self.trainer.parameters())) if due and self.named else None
+        output = self.trainer.step(batch)
+        self.calls += 1
+        self.batch_size = max(self.batch_size, arrays.count(batch))
+        self.since.append(output.loss if math.isfinite(output.penalty) else output.penalty)
+        if output.updated or not math.isfinite(self.since[-1]):
+            self.losses.append(sum(self.since) / len(self.since))
+            self.since = []
+            self.write("step", step=len(self.losses), loss=self.losses[-1], penalty=output.penalty)
+            if due:
+                self.look(before)
+        self.bench.advance(*self.place)
+        self.bench.show(self.exhibits)
+
+    def look(self, before: "Mapping[str, Array] | None") -> None:
+        """Record a moment; the parameters moved away from `before` in the update just made."""
+        from babysit import traces
+
+        task = self.bench.task
+        losses = [number for part in self.parts for number in looked_at(self.trainer, task, part)]
+        self.moments.append(Moment(len(self.losses), *losses))
+        self.weights.append(_moved(self.trainer, before) if before else {})
+        try:
+            found = traces.look(self.trainer, self.traced, steps=1).outputs if self.traced else {}
+        except Skip:
+            found, self.traced = {}, []
+        self.units.append({name: layer.summary() for name, layer in found.items() if layer.kind in KINDS})
+        self.write("moment", **self._row())
+
+    def _row(self) -> dict[str, Any]:
+        weights, units = self.weights[-1], self.units[-1]
+        return {
+            **vars(self.moments[-1]),
+            "ratios": {name: w.ratio for name, w in weights.items()},
+            "gradients": {name: w.gradient for name, w in weights.items()},
+            "dead": {name: u.dead / u.units for name, u in units.items() if u.kind in RECTIFIED},
+            "saturated": {name: u.saturated for name, u in units.items() if u.kind in BOUNDED},
+        }
+
+    def slower(self, updates: int) -> tuple[float, ...]:
+        """Losses of so many further updates, at a tenth of the learning rate."""
+        losses: list[float] = []
+        self.trainer.learning_rate /= SLOWER
+        for batch in islice(passes(self.trainer), ACCUMULATED * updates):
+            output = self.trainer.step(batch) if batch is not None else None
+            losses += [output.loss] if output and output.updated else []
+            if len(losses) == updates:
+                break
+        return tuple(losses)
+
+    def found(self, slower: tuple[float, ...]) -> Run:
+        """What the run has shown."""
+        return Run(
+            losses=tuple(self.losses),
+            moments=tuple(self.moments),
+            weights=tuple(_weights(self.weights)),
+            units=tuple(_units(self.units)),
+            calls=self.calls,
+            batches=self.batches,
+            batch_size=self.batch_size,
+            slower=slower,
+        )
+
+    def exhibits(self) -> Iterator[Exhibit]:
+        """The run so far."""
+        yield curves.drawn(self.losses, self.moments)
+        ratios = sorted((w.ratio, name) for look in self.weights[-1:] for name, w in look.items() if w.axes > 1)
+        if ratios:
+            yield Fact(
+                "update / weight", f"{ratios[0][0]:.1g} ({ratios[0][1]}) to {ratios[-1][0]:.1g} ({ratios[-1][1]})"
+            )
+        yield from curves.scores_drawn(self.bench.task.metric, self.moments)
+        done, total = self.place
+        left = (time.perf_counter() - self.began) * (total - done) / max(1, done)
+        yield Fact("time left", f"{left:.0f} s")
+
+
+def _length(bench: "Bench") -> int:
+    """Batches in one pass through the loader."""
+    with bench.borrowed() as trainer:
+        return sum(1 for _ in takewhile(lambda batch: batch is not None, passes(trainer)))
+
+
+def _moved(trainer: "Driven", before: "Mapping[str, Array]") -> dict[str, _Moved]:
+    from babysit import arrays
+
+    after, gradients = trainer.parameters(), trainer.last_gradients()
+    found = {}
+    for name, old in before.items():
+        norm = arrays.norm(old)
+        ratio = arrays.norm(after[name] - old) / norm if norm else math.nan
+        gradient = arrays.norm(gradients[name]) if name in gradients else math.nan
+        found[name] = _Moved(old.ndim, norm, ratio, gradient)
+    return found
+
+
+def _weights(looks: Sequence[Mapping[str, _Moved]]) -> Iterator[Weights]:
+    names = dict.fromkeys(name for look in looks for name in look)
+    for name in names:
+        unknown = _Moved(0, math.nan, math.nan, math.nan)
+        at = [look.get(name, unknown) for look in looks]
+        axes = max(w.axes for w in at)
+        yield Weights(name, axes, *(tuple(getattr(w, field) for w in at) for field in ("norm", "ratio", "gradient")))
+
+
+def _units(looks: Sequence[Mapping[str, "LayerSummary"]]) -> Iterator[Units]:
+    for name, first in looks[0].items():
+        at = [look[name] for look in looks if name in look]
+        yield Units(name, first.kind, tuple(u.dead / u.units for u in at), tuple(u.saturated for u in at))
+
+
+def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ignorance]:
+    """Watch the user's trainer at its own settings on what its own loader gives; and what it would know by nothing.
+
+    Raises:
+        UsageError: The record can't be written.
+    """
+    parts = part_of(bench, "train", settings.examples), part_of(bench, "val", settings.examples)
+    path = settings.record if bench.trainer.ranks.rank == 0 else ""
+    told = {"metric": bench.task.metric, "learning_rate": bench.trainer.learning_rate}
+    told |= {"epochs": settings.epochs} if settings.epochs else {"steps": settings.steps}
+    with record.writing(path, **told) as write, bench.borrowed():
+        monitor = Monitor(bench, settings, parts, write)
+        monitor.run()
+        course = curves.course(monitor.losses)
+        stands = course is not None and not monitor.ended and course.stopped(settings.sigmas, settings.flat)
+        slower = monitor.slower(max(curves.WINDOW, len(monitor.losses) // 5)) if stands else ()
+        return monitor.found(slower), parts[0].ignorance, parts[1].ignorance

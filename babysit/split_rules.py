@@ -1,0 +1,113 @@
+"""Rules of `check-data` about the two splits: prepared alike, and apart from one another."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from babysit.check import rule
+from babysit.dataset import some
+from babysit.report import Finding
+
+if TYPE_CHECKING:
+    from babysit.checks.check_data import Measurement, Settings
+
+
+@rule
+def split_statistics_differ(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """The validation split was not prepared as the training split was.
+
+    What it finds: inputs whose means or spreads differ between the splits, by more than sampling explains and by enough
+    to matter; a validation split that was scaled by its own statistics; labels that are common in validation and almost
+    absent in training.
+
+    Why it matters: the network is tested on something else than it learned. Any statistics of preprocessing are those
+    of the training split, applied to all others; the same mean is subtracted from the test data (the lecture).
+
+    What to try: fit the scaler on the training split, and only transform the others with it; shuffle ahead of
+    splitting.
+
+    When it is wrong: where the splits are from different times, places or people on purpose, so that the difference is
+    what you want to know; then ignore it with that reason. Honest splits of one source are told apart in at most one
+    program of a thousand, by the tests' level, and far less often by enough to matter.
+
+    References: CS231n, course notes "neural networks 2", "common pitfall"; B. L. Welch (1947), for the test.
+    """
+    for found in measured.comparisons:
+        if found.own:
+            yield split_statistics_differ.error(
+                f"the validation split's {found.name} are {found.own} by statistics of their own: by chance, the "
+                "training split's would not fit so exactly.",
+                where=found.name,
+                suggestion="Fit the scaler on the training split, and transform the validation split with it.",
+            )
+        elif found.different:
+            many = found.different >= settings.different * found.features
+            find = split_statistics_differ.error if many else split_statistics_differ.warning
+            yield find(
+                f"{found.different} of {found.features} features of the {found.name} differ between the splits beyond "
+                f"sampling; of feature {found.worst}, the validation mean lies {found.worst_shift:.3g} training "
+                f"spreads off, and the spread is {found.worst_ratio:.3g} times the training split's.",
+                where=found.name,
+                suggestion="Prepare both splits in the same way, by the training split's statistics.",
+                different=found.different,
+                shift=found.shift,
+                ratio=found.ratio,
+            )
+    yield from _different_labels(measured, settings)
+
+
+def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """A class of validation that training hardly has, of which 30 would be expected there."""
+    train, val = measured.labelled("train"), measured.labelled("val")
+    if train is None or val is None or not measured.telling(train):
+        return
+    n, m = sum(train.counts), sum(val.counts)
+    pairs = list(zip(train.counts, val.counts, strict=True))
+    scarce = [k for k, (a, b) in enumerate(pairs) if n * b / m >= 30 and b >= 10 and a <= settings.scarce * n * b / m]
+    if scarce:
+        a, b = pairs[scarce[0]]
+        yield split_statistics_differ.error(
+            f"class {scarce[0]} is {b / m:.0%} of the validation labels and {a / n:.1%} of the training labels ({a} of "
+            f"{n}).{' So with ' + some(scarce[1:]) + '.' if scarce[1:] else ''}",
+            where="targets",
+            suggestion="Shuffle ahead of splitting, and look for where the training split lost its examples.",
+            training=a / n,
+            validation=b / m,
+        )
+
+
+@rule
+def split_overlap(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """Validation examples are also trained on.
+
+    What it finds: validation examples whose inputs are, number for number, in the training split; more than examples
+    repeat themselves within a split anyway.
+
+    Why it matters: the validation score then measures memory. It looks better than it is, and hides overfitting.
+
+    What to try: remove duplicates ahead of splitting; split by person, document or place where they come in several
+    examples; give the validation loader the other subset.
+
+    When it is wrong: where the validation split is a part of the training split on purpose, to see how well it is
+    memorized. Augmented examples are no longer equal, and are not found.
+
+    References: CS231n, course notes "classification", validation sets for hyperparameter tuning.
+    """
+    found = measured.overlap
+    if found is None or not found.examples:
+        return
+    if not found.common > found.expected + 4 * math.sqrt(
+        max(0.0, found.expected) + 1
+    ):  # standard deviations of Poisson's law
+        return
+    share = found.common / found.examples
+    sure = share >= settings.overlap or "train" not in measured.whole
+    find = split_overlap.error if sure else split_overlap.warning
+    yield find(
+        f"{found.common} of {found.examples} validation examples ({share:.0%}) are in the training split"
+        f"{'' if 'train' in measured.whole else ', of which only a part was looked at'}.",
+        where="val inputs",
+        suggestion="Remove duplicates ahead of splitting, and keep the validation examples out of training.",
+        common=found.common,
+        share=share,
+    )

@@ -1,0 +1,174 @@
+"""Streaming counts of a split's targets: how often each class comes, and whether batches come in an order."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from babysit.classification import IGNORED
+from babysit.dataset import Labels, Order
+from babysit.features import Array
+from babysit.labels import holds_classes
+from babysit.task import Task
+
+CLASSIFYING = ("classification", "hinge")
+DECIDING = ("binary", "multilabel")
+MOST_OUTPUTS = 64  # of a regression; maps of targets, such as depth images, say little of an order of examples
+# Examples that the variance must come from (the square of the sum of squares over the sum of fourth powers): a rare
+# class of two stands in one batch by chance now and then, but 20 examples fall apart in two once in 92,378 times.
+ENOUGH = 20
+
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+
+class LabelCounts:
+    """Accumulates the labels of a split, batch by batch.
+
+    Args:
+        task: Says what labels are.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.classes = 2 if task.name in DECIDING else int(getattr(task, "classes", 0))
+        self._counted = task.name in CLASSIFYING or task.name == "binary"
+        self._counts = np.zeros(self.classes if self._counted else 0, dtype=np.int64)
+        self._seen = self._outside = 0
+        self._example = math.nan
+        self._least, self._most = math.inf, -math.inf
+
+    def add(self, targets: Array) -> None:
+        """Add a batch's targets, an array (N, ...)."""
+        if self.task.name in CLASSIFYING and self.are_shares(targets):
+            labels = self.of_each(targets)
+            self._counts += np.bincount(labels, minlength=self.classes)
+            self._seen += len(labels)
+            self._least, self._most = 0.0, float(self.classes - 1)
+            return
+        values = np.asarray(targets, dtype=np.float64).reshape(-1)
+        values = values[self._meant(values)]
+        if not len(values):
+            return
+        wrong = values[self._wrong(values)]
+        self._seen, self._outside = self._seen + len(values), self._outside + len(wrong)
+        if len(wrong) and math.isnan(self._example):
+            self._example = float(wrong[0])
+        self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
+        if self._counted:
+            right = np.round(values[~self._wrong(values)]).astype(np.int64)
+            self._counts += np.bincount(right, minlength=self.classes)
+
+    def are_shares(self, targets: Array) -> bool:
+        """Whether the targets hold a probability for each class."""
+        return any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ()))
+
+    def of_each(self, targets: Array) -> Array:
+        """The likeliest class of each row of shares, (N,)."""
+        axis = 1 if holds_classes(targets, 1, self.classes) else -1
+        return np.moveaxis(targets, axis, -1).argmax(axis=-1).reshape(-1)
+
+    def _meant(self, values: Array) -> Array:
+        """Labels that count: others are padding, or left out of the loss."""
+        if self.task.name in DECIDING:
+            return np.isfinite(values)
+        padding = values < 0 if self.task.name == "language-model" else values == IGNORED
+        return np.isfinite(values) & ~padding
+
+    def _wrong(self, values: Array) -> Array:
+        if self.task.name in DECIDING:
+            return (values < 0) | (values > 1)
+        return (values < 0) | (values >= self.classes) | (values != np.floor(values))
+
+    def summary(self, split: str) -> Labels | None:
+        """The counts so far; None where no label was seen, or the task has none."""
+        if not self._seen or not self.classes:
+            return None
+        counts = tuple(int(count) for count in self._counts)
+        return Labels(split, self.classes, counts, self._seen, self._outside, self._example, self._least, self._most)
+
+
+class BatchOrder:
+    """Accumulates the variance of targets within batches and over all.
+
+    Args:
+        task: Says whether targets are classes or numbers.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._labels = LabelCounts(task)
+        self._batches = self._examples = 0
+        self._origin: Any = None  # of numbers: powers of large ones would drown small differences
+        self._powers: Any = None  # sums of the first to the fourth powers, (4, outputs)
+        self._between: Any = 0.0
+
+    @quiet
+    def add(self, targets: Array) -> None:
+        """Add a batch's targets; those with more than one label an example are left out."""
+        powers = self._class_powers(targets) if self.task.name in CLASSIFYING else self._number_powers(targets)
+        if powers is None:
+            return
+        self._batches, self._examples = self._batches + 1, self._examples + len(targets)
+        self._powers = powers if self._powers is None else self._powers + powers
+        self._between = self._between + powers[0] ** 2 / len(targets)
+
+    def _class_powers(self, targets: Array) -> Array | None:
+        """How often each class comes, which is the sum of any power of its truth values."""
+        if self._labels.are_shares(targets):
+            labels = self._labels.of_each(targets) if targets.ndim == 2 else None
+        else:
+            flat = targets.reshape(len(targets), -1)
+            inside = flat.shape[1] == 1 and ((flat >= 0) & (flat < self._labels.classes)).all()
+            labels = flat[:, 0].astype(np.int64) if inside else None
+        return None if labels is None else np.tile(np.bincount(labels, minlength=self._labels.classes), (4, 1)) * 1.0
+
+    def _number_powers(self, targets: Array) -> Array | None:
+        """Sums of the powers of each number's distance from the first one seen."""
+        if self.task.name not in (*DECIDING, "regression"):
+            return None
+        rows = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
+        if rows.shape[1] > MOST_OUTPUTS or not np.isfinite(rows).all():
+            return None
+        if self._origin is None:
+            self._origin = rows[0]
+        if rows.shape[1:] != self._origin.shape:
+            return None
+        distances = rows - self._origin
+        squares = distances**2
+        return np.stack([power.sum(axis=0) for power in (distances, squares, squares * distances, squares**2)])
+
+    @quiet
+    def summary(self) -> Order | None:
+        """What was seen; None where there are no two batches of comparable targets, or too few examples to tell."""
+        n, batches = self._examples, self._batches
+        if batches < 2 or n <= batches:
+            return None
+        total, fourth = self._central_moments()
+        varies = total > 0
+        if not varies.any():
+            return Order(0.0, 0.0, batches, alike=True)
+        shares = (self._between - self._powers[0] ** 2 / n)[varies] / total[varies]
+        if self.task.name in CLASSIFYING:
+            weights, effective = total[varies] / total.sum(), total.sum() ** 2 / fourth.sum()
+        else:
+            weights, effective = 1 / varies.sum(), 1 / np.mean(fourth[varies] / total[varies] ** 2)
+        if not effective >= ENOUGH:
+            return None
+        share = float((shares * weights).sum())
+        adjusted = 1 - (1 - share) * (n - 1) / (n - batches)
+        return Order(adjusted, _deviations(share, batches - 1, n - batches), batches, alike=False)
+
+    def _central_moments(self) -> tuple[Array, Array]:
+        """Sums of the second and the fourth powers of the distances from the mean, of each output."""
+        first, second, third, fourth = self._powers
+        mean = first / self._examples
+        return second - mean * first, fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**3 * first
+
+
+def _deviations(share: float, between: int, within: int) -> float:
+    """The normal deviate that is as rare as an F as large, by E. Paulson (1942)."""
+    if not share < 1:
+        return math.inf
+    root = math.cbrt(share / between / ((1 - share) / within))
+    a, b = 2 / (9 * between), 2 / (9 * within)
+    return ((1 - b) * root - (1 - a)) / math.sqrt(b * root**2 + a)
