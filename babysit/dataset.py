@@ -77,6 +77,7 @@ class Labels:
         counts: How often each class comes; empty for several labels an example and for words.
         examples: Labels looked at.
         outside: Labels that are no class.
+        marked: Whether they may mark what the loss leaves out, as -1 and 255 often do.
         example: One of them; NaN if there is none.
         least: The smallest label.
         most: The largest.
@@ -87,6 +88,7 @@ class Labels:
     counts: tuple[int, ...]
     examples: int
     outside: int
+    marked: bool
     example: float
     least: float
     most: float

@@ -76,12 +76,11 @@ class Features:
         if not leaf.size:
             return
         if not self._moments:
-            self._start(leaf)
-        self._alike = self._alike and leaf.shape[1:] == self._shape
+            self._start(leaf, channel_axis(leaf.shape[1:]))
         self.extremes.add(leaf)
         self._elements += leaf.size
         self._nonzero += int(np.count_nonzero(leaf))
-        follows = len(self.each.origin) == self._grid(leaf[:1]).shape[2]  # texts may vary in length
+        follows = self._follows(leaf)
         before = [moments.sums for moments in self._moments]
         rows = max(1, PIECE * len(leaf) // leaf.size)
         for start in range(0, len(leaf), rows):
@@ -100,12 +99,23 @@ class Features:
         self.not_finite += int((~finite).sum())
         return leaf if finite.all() else leaf[finite]
 
-    def _start(self, leaf: Array) -> None:
-        self._shape = leaf.shape[1:]
-        self._axis = channel_axis(self._shape)
+    def _start(self, leaf: Array, axis: int | None) -> None:
+        self._shape, self._axis = leaf.shape[1:], axis
         first = self._grid(leaf[:1].astype(np.float64))[0, 0]
         each, overall = Moments(first), Moments(first.mean(keepdims=True))
         self._moments = (each,) if len(first) == 1 else (each, overall)
+
+    def _follows(self, leaf: Array) -> bool:
+        """Whether the features are those of the first batch.
+
+        Texts may vary in length: where that was taken for the features, those along the other axis are, from here on.
+        """
+        shape = leaf.shape[1:]
+        if self._alike and shape != self._shape:
+            self._alike = False
+            if self._axis == 0 and shape[-1:] == self._shape[-1:] and shape[0] != self._shape[0]:
+                self._start(leaf, len(shape) - 1)
+        return len(self.each.origin) == self._grid(leaf[:1]).shape[2]
 
     def _grid(self, x: Array) -> Array:
         """The array as (N, positions, features)."""

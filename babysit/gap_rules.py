@@ -13,6 +13,10 @@ from babysit.report import Finding
 if TYPE_CHECKING:
     from babysit.checks.train import Measurement, Settings
 
+# Of what it costs to know nothing on the training part: where the validation part costs less than that share, it holds
+# hardly more than one class, as the first examples of a split in order do, and there is nothing to gain on it.
+UNMIXED = 0.5
+
 
 @rule
 def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
@@ -36,6 +40,8 @@ def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[F
     """
     moments, metric = measured.run.moments, measured.metric
     if not (metric and measured.val.examples and moments) or beyond(measured, settings):
+        return
+    if measured.val.loss < UNMIXED * abs(measured.train.loss):
         return
     train = curves.gains(moments, measured.train, metric)
     val = curves.gains(moments, measured.val, metric, val=True)

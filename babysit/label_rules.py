@@ -24,7 +24,8 @@ def labels_out_of_range(measured: "Measurement", settings: "Settings") -> Iterat
 
     What to try: count classes from 0; map yes and no to 1 and 0; let the tokenizer's vocabulary and the model's be one.
 
-    When it is wrong: where another negative number than -100 marks what the loss leaves out.
+    When it is wrong: where a number of its own marks what the loss leaves out. -100 is known; another one, such as -1
+    or 255 beside classes that are all there, is a warning.
 
     References: CS231n, course notes "linear classification", the softmax classifier.
     """
@@ -33,11 +34,13 @@ def labels_out_of_range(measured: "Measurement", settings: "Settings") -> Iterat
             range_ = (
                 "are 0 and 1" if labels.classes == 2 and not labels.counts else f"go from 0 to {labels.classes - 1}"
             )
-            yield labels_out_of_range.error(
-                f"{labels.outside} of {labels.examples} labels of the {labels.split} split are no class: "
-                f"{labels.example:g}, for one; classes {range_}.",
+            find = labels_out_of_range.warning if labels.marked else labels_out_of_range.error
+            which = f"{labels.example:g}, all of them" if labels.marked else f"{labels.example:g}, for one"
+            yield find(
+                f"{labels.outside} of {labels.examples} labels of the {labels.split} split are no class: {which}; "
+                f"classes {range_}.",
                 where=f"{labels.split} targets",
-                suggestion="Count classes from 0.",
+                suggestion="See that the loss leaves them out." if labels.marked else "Count classes from 0.",
                 outside=labels.outside,
                 label=labels.example,
             )
@@ -82,8 +85,9 @@ def missing_classes(measured: "Measurement", settings: "Settings") -> Iterator[F
     absent = [k for k, count in enumerate(train.counts) if count == 0]
     wanted = [k for k in absent if val is not None and val.counts[k]]
     if len(absent) == train.classes - 1:
+        label = train.least if train.least == train.most else next(k for k, n in enumerate(train.counts) if n)
         yield missing_classes.error(
-            f"each of {total} training labels is {next(k for k, n in enumerate(train.counts) if n)}.",
+            f"each of {total} training labels is {label:g}.",
             where="train targets",
             suggestion="Count the labels at the very end of the preprocessing.",
             classes=train.classes,

@@ -27,13 +27,16 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
     splitting.
 
     When it is wrong: where the splits are from different times, places or people on purpose, so that the difference is
-    what you want to know; then ignore it with that reason. Honest splits of one source are told apart in at most one
-    program of a thousand, by the tests' level, and far less often by enough to matter.
+    what you want to know; then ignore it with that reason. Honest splits of one source are told apart in less than one
+    program of a thousand, by the tests' level; those of a hundred examples or more far less often by enough to matter.
 
-    References: CS231n, course notes "neural networks 2", "common pitfall"; B. L. Welch (1947), for the test.
+    References: CS231n, course notes "neural networks 2", "common pitfall"; Student, "The probable error of a mean"
+    (1908), for the test, here with the larger variance of the two splits.
     """
+    overlap = measured.overlap
+    is_training = overlap is not None and 2 * overlap.common > overlap.examples  # whose statistics these are, then
     for found in measured.comparisons:
-        if found.own:
+        if found.own and not is_training:
             yield split_statistics_differ.error(
                 f"the validation split's {found.name} are {found.own} by statistics of their own: by chance, the "
                 "training split's would not fit so exactly.",
@@ -57,13 +60,14 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
 
 
 def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
-    """A class of validation that training hardly has, of which 30 would be expected there."""
+    """A class of validation that training hardly has, beyond chance."""
     train, val = measured.labelled("train"), measured.labelled("val")
     if train is None or val is None or not measured.telling(train):
         return
     n, m = sum(train.counts), sum(val.counts)
     pairs = list(zip(train.counts, val.counts, strict=True))
-    scarce = [k for k, (a, b) in enumerate(pairs) if n * b / m >= 30 and b >= 10 and a <= settings.scarce * n * b / m]
+    level = settings.unlikely / len(pairs)
+    scarce = [k for k, (a, b) in enumerate(pairs) if a <= settings.scarce * n * b / m and _chance(a, b, n, m) <= level]
     if scarce:
         a, b = pairs[scarce[0]]
         yield split_statistics_differ.error(
@@ -74,6 +78,18 @@ def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator
             training=a / n,
             validation=b / m,
         )
+
+
+def _chance(a: int, b: int, n: int, m: int) -> float:
+    """Bounds how often so many of a class's a + b examples come into a validation split of m, and not of n for training.
+
+    By Chernoff's bound of the binomial law.
+    """
+    share, fair = b / max(1, a + b), m / (n + m)
+    if share <= fair:
+        return 1.0
+    rest = (1 - share) * math.log((1 - share) / (1 - fair)) if a else 0.0
+    return math.exp(-(a + b) * (share * math.log(share / fair) + rest))
 
 
 @rule

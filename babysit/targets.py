@@ -8,11 +8,11 @@ import numpy as np
 from babysit.classification import IGNORED
 from babysit.dataset import Labels, Order
 from babysit.features import Array
-from babysit.labels import holds_classes
 from babysit.task import Task
 
 CLASSIFYING = ("classification", "hinge")
 DECIDING = ("binary", "multilabel")
+SUM = 1e-2  # how far from 1 probabilities in half precision may add up to
 MOST_OUTPUTS = 64  # of a regression; maps of targets, such as depth images, say little of an order of examples
 # Examples that the variance must come from (the square of the sum of squares over the sum of fourth powers): a rare
 # class of two stands in one batch by chance now and then, but 20 examples fall apart in two once in 92,378 times.
@@ -34,38 +34,37 @@ class LabelCounts:
         self._counted = task.name in CLASSIFYING or task.name == "binary"
         self._counts = np.zeros(self.classes if self._counted else 0, dtype=np.int64)
         self._seen = self._outside = 0
-        self._example = math.nan
+        self._sum = 0.0
+        self._strange: list[float] = []  # the first two different labels that are no class
         self._least, self._most = math.inf, -math.inf
 
     def add(self, targets: Array) -> None:
         """Add a batch's targets, an array (N, ...)."""
-        if self.task.name in CLASSIFYING and self.are_shares(targets):
-            labels = self.of_each(targets)
-            self._counts += np.bincount(labels, minlength=self.classes)
-            self._seen += len(labels)
-            self._least, self._most = 0.0, float(self.classes - 1)
-            return
-        values = np.asarray(targets, dtype=np.float64).reshape(-1)
+        axis = self.share_axis(targets)
+        values = targets if axis is None else likeliest(targets, axis)
+        values = np.asarray(values, dtype=np.float64).reshape(-1)
         values = values[self._meant(values)]
         if not len(values):
             return
-        wrong = values[self._wrong(values)]
-        self._seen, self._outside = self._seen + len(values), self._outside + len(wrong)
-        if len(wrong) and math.isnan(self._example):
-            self._example = float(wrong[0])
         self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
+        wrong = self._wrong(values)
+        self._seen, self._outside = self._seen + len(values), self._outside + int(wrong.sum())
+        self._strange = list(dict.fromkeys([*self._strange, *map(float, np.unique(values[wrong])[:2])]))[:2]
         if self._counted:
-            right = np.round(values[~self._wrong(values)]).astype(np.int64)
-            self._counts += np.bincount(right, minlength=self.classes)
+            right = values[~wrong]
+            self._sum += float(right.sum())
+            self._counts += np.bincount(np.round(right).astype(np.int64), minlength=self.classes)
 
-    def are_shares(self, targets: Array) -> bool:
-        """Whether the targets hold a probability for each class."""
-        return any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ()))
-
-    def of_each(self, targets: Array) -> Array:
-        """The likeliest class of each row of shares, (N,)."""
-        axis = 1 if holds_classes(targets, 1, self.classes) else -1
-        return np.moveaxis(targets, axis, -1).argmax(axis=-1).reshape(-1)
+    def share_axis(self, targets: Array) -> int | None:
+        """The axis that holds a probability for each class; None where none does."""
+        if self.task.name not in CLASSIFYING or targets.ndim < 2:
+            return None
+        for axis in (1, -1):
+            if targets.shape[axis] == self.classes:
+                shares = targets.astype(np.float64)
+                if shares.min() >= 0 and shares.max() <= 1 and np.abs(shares.sum(axis=axis) - 1).max() < SUM:
+                    return axis
+        return None
 
     def _meant(self, values: Array) -> Array:
         """Labels that count: others are padding, or left out of the loss."""
@@ -84,7 +83,34 @@ class LabelCounts:
         if not self._seen or not self.classes:
             return None
         counts = tuple(int(count) for count in self._counts)
-        return Labels(split, self.classes, counts, self._seen, self._outside, self._example, self._least, self._most)
+        if self.task.name == "binary" and 0 in counts and self._least < self._most:
+            ones = round(self._sum)  # of probabilities on one side of 1/2
+            counts = sum(counts) - ones, ones
+        return Labels(
+            split=split,
+            classes=self.classes,
+            counts=counts,
+            examples=self._seen,
+            outside=self._outside,
+            marked=self._marked(),
+            example=self._strange[0] if self._strange else math.nan,
+            least=self._least,
+            most=self._most,
+        )
+
+    def _marked(self) -> bool:
+        """Whether the labels that are no class are all the same, and not what another count of the classes would give.
+
+        Classes counted from -1 lack the last, those counted from 1 the first; one class too few is one beyond the last.
+        """
+        if self.task.name not in CLASSIFYING or len(self._strange) != 1:
+            return False
+        return bool(self._counts[0] and self._counts[-1]) and not 0 <= self._strange[0] <= self.classes
+
+
+def likeliest(shares: Array, axis: int) -> Array:
+    """The likeliest class of each row of probabilities, (N,) of any number of positions."""
+    return np.moveaxis(shares, axis, -1).argmax(axis=-1).reshape(-1)
 
 
 class BatchOrder:
@@ -114,13 +140,12 @@ class BatchOrder:
 
     def _class_powers(self, targets: Array) -> Array | None:
         """How often each class comes, which is the sum of any power of its truth values."""
-        if self._labels.are_shares(targets):
-            labels = self._labels.of_each(targets) if targets.ndim == 2 else None
-        else:
-            flat = targets.reshape(len(targets), -1)
-            inside = flat.shape[1] == 1 and ((flat >= 0) & (flat < self._labels.classes)).all()
-            labels = flat[:, 0].astype(np.int64) if inside else None
-        return None if labels is None else np.tile(np.bincount(labels, minlength=self._labels.classes), (4, 1)) * 1.0
+        axis = self._labels.share_axis(targets)
+        flat = targets.reshape(len(targets), -1) if axis is None else likeliest(targets, axis)[:, None]
+        if len(flat) != len(targets) or flat.shape[1] != 1 or not ((flat >= 0) & (flat < self._labels.classes)).all():
+            return None
+        counts = np.bincount(flat[:, 0].astype(np.int64), minlength=self._labels.classes)
+        return np.tile(counts, (4, 1)).astype(np.float64)
 
     def _number_powers(self, targets: Array) -> Array | None:
         """Sums of the powers of each number's distance from the first one seen."""

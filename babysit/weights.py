@@ -113,15 +113,19 @@ def _weight(
 
 
 def _owned(found: "Layers", held: Mapping[str, "Array"]) -> dict[str, "Call"]:
-    """The linear layer that each weight belongs to: the first one behind which it shows up."""
+    """The linear layer that each weight belongs to: the first one behind which it shows up.
+
+    A table that rows are looked up in shows up as well; it is a layer's own where nothing else is, as tied weights are.
+    """
+    linear = [call for call in found.calls.values() if call.kind == "linear"]
+    tables = {name for call in linear if not call.fed for name in call.parameters}
     owned: dict[str, Call] = {}
-    for call in found.calls.values():
-        if call.kind == "linear" and call.fed:
-            new = [name for name in call.parameters if name in held and held[name].ndim >= 2 and name not in owned]
-            fitting = [name for name in new if call.units in held[name].shape]
-            if fitting:
-                joining = [name for name in fitting if _joins(held[name], call, found)]
-                owned[max(joining or fitting, key=lambda name: math.prod(held[name].shape))] = call
+    for call in linear:
+        new = [name for name in call.parameters if name in held and held[name].ndim >= 2 and name not in owned]
+        fitting = [name for name in new if call.fed and call.units in held[name].shape]
+        if fitting:
+            ranks = {n: (_joins(held[n], call, found), n not in tables, math.prod(held[n].shape)) for n in fitting}
+            owned[max(fitting, key=ranks.__getitem__)] = call
     return owned
 
 

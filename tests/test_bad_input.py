@@ -229,7 +229,7 @@ def test_a_learning_rate_at_which_nothing_can_be_learned(run, rate):
 def test_a_state_that_cannot_be_put_back_blocks_the_rest(run):
     done = run(with_method("    def load(self, state): raise KeyError('W1')"), "-q")
     assert done.out.splitlines() == [
-        f"✗ CRASHED  no check was measured (5 blocked, check-target crashed) - {TARGET}, seed 0",
+        f"✗ CRASHED  no check was measured (10 blocked, check-target crashed) - {TARGET}, seed 0",
         f"crashed  check-target  load(state) raised KeyError: 'W1' ({line(3)} in load)",
     ]
     assert (done.code, done.err) == (3, "")
@@ -244,21 +244,22 @@ def test_a_target_that_prints(run):
 
 UNUSUAL = {
     "endless": "\n        while True: yield from super().batches('train')",
-    "one batch": "yield next(iter(super().batches('train')))",
+    "one batch": "yield next(iter(super().batches(split)))",
 }
 
 
 @pytest.mark.parametrize("loader", UNUSUAL.values(), ids=UNUSUAL)
 def test_an_unusual_loader_is_no_fault(run, loader):
     done = run(with_batches(loader), "-q")
-    assert (done.code, done.out) == (0, f"✓ PASSED  nothing found in 6 checks - {TARGET}, seed 0\n")
+    assert (done.code, done.out) == (0, f"✓ PASSED  nothing found in 11 checks - {TARGET}, seed 0\n")
 
 
 @pytest.mark.parametrize("value", ["np.nan", "np.inf"])
 def test_data_that_is_not_finite_is_a_finding(run, value):
     done = run(with_value(f"splits['train'][0][5] = {value}"), "-q")
     assert (done.code, done.err) == (1, "")
-    assert done.out.startswith("✗ FAILED  1 error in 2 checks (1 skipped, 3 blocked)")
+    assert done.out.startswith("✗ FAILED  2 errors in 3 checks (1 skipped, 7 blocked)")
+    assert "\nerror  inputs-not-finite  " in done.out
     assert "\nerror  non-finite-loss  the loss is not finite on 1 of 6 batches" in done.out
 
 
@@ -266,27 +267,27 @@ def test_what_was_found_before_a_crash_is_reported(run, here):
     done = run(with_method(IDLE_UNTIL_STEP_9.format(error="ValueError('boom')")), "-q", "--report", "json=report.json")
     first, *lines = done.out.splitlines()
     assert first.startswith("✗ CRASHED  ")
-    assert f"crashed  check-activations  step 9 raised ValueError: boom ({line(5)} in step)" in lines
+    assert f"crashed  check-init  step 9 raised ValueError: boom ({line(5)} in step)" in lines
     assert STEP_CHANGES_NOTHING in lines
     saved = json.loads((here / "report.json").read_text())
     assert (done.code, saved["exit_code"], saved["verdict"]) == (3, 3, "crashed")
-    assert [result["status"] for result in saved["results"][:2]] == ["failed", "crashed"]
+    assert [result["status"] for result in saved["results"][:3]] == ["failed", "passed", "crashed"]
 
 
 def test_what_was_found_before_ctrl_c_is_reported(run, here):
     body = with_method(IDLE_UNTIL_STEP_9.format(error="KeyboardInterrupt"))
     done = run(body, "-q", "--report", "json=report.json", "--report", "junit=report.xml")
     assert done.out.splitlines() == [
-        f"✗ INTERRUPTED  1 error in 1 check (5 blocked) - {TARGET}, seed 0",
+        f"✗ INTERRUPTED  1 error in 2 checks (9 blocked) - {TARGET}, seed 0",
         STEP_CHANGES_NOTHING,
     ]
     saved = json.loads((here / "report.json").read_text())
     assert (done.code, saved["exit_code"], saved["verdict"], saved["interrupted"]) == (130, 130, "interrupted", True)
     assert [finding["rule"] for finding in saved["findings"]] == ["step-changes-nothing"]
     assert [result["reason"] for result in saved["results"]] == [
-        "",
+        *["", ""],
         "interrupted before it ended",
-        *["interrupted before it began"] * 4,
+        *["interrupted before it began"] * 8,
     ]
     suite = ET.parse(here / "report.xml").getroot()[0]
     assert (suite.get("failures"), suite.get("errors")) == ("1", "1")

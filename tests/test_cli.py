@@ -81,10 +81,15 @@ def test_a_check_of_several_processes_says_that_there_is_one(babysit, programs, 
 
 
 DAILY = {
+    "check-data": {"examples": 90},
+    "check-init": {"examples": 60},
     "check-activations": {"examples": 60, "steps": 3},
+    "check-norm": {"steps": 5},
     "check-loss": {"examples": 70},
+    "check-grad": {"examples": 8, "burn_in": 3, "entries": 2},
     "overfit": {"examples": 10, "steps": 400},
     "lr-scan": {"low": 1e-4, "high": 1.0, "steps": 8},
+    "train": {"steps": 30, "epochs": 2, "record": "run.jsonl"},
 }
 
 
@@ -110,7 +115,7 @@ def test_help_names_every_option_with_its_default(babysit, name):
     assert (done.code, done.err) == (0, "")
     text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.out).split())
     for option in ("--config", "--seed", "--format", "--output", "--report", "--select", "--ignore", "--fail-on",
-                   "--quiet", "--set", *(f"--{key}" for key in DAILY.get(name, {}))):  # fmt: skip
+                   "--quiet", "--set", *(f"--{key.replace(chr(95), chr(45))}" for key in DAILY.get(name, {}))):  # fmt: skip
         assert f" {option} " in text
     assert "seed of the target and the run (default: 0)" in text
     assert "text, json or junit (default: text)" in text
@@ -230,7 +235,7 @@ def test_a_file_upward_gives_the_target_and_the_settings(babysit, programs, monk
 
 def test_demo(babysit):
     done = babysit("demo", "-q")
-    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 6 checks - babysit demo, seed 0\n")
+    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 11 checks - babysit demo, seed 0\n")
 
 
 def test_demo_with_knobs(babysit):
@@ -282,7 +287,7 @@ def test_new_then_run(babysit, here):
     done = babysit("new")
     assert (done.code, done.out) == (0, "wrote babysit.yaml\nwrote babysit_target.py\n")
     done = babysit("run", "-q")
-    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 6 checks - babysit_target.py:trainer, seed 0\n")
+    assert (done.code, done.out) == (0, "✓ PASSED  nothing found in 11 checks - babysit_target.py:trainer, seed 0\n")
     done = babysit("new")
     assert (done.code, done.err) == (2, "babysit: babysit.yaml exists already; babysit new overwrites nothing\n")
     assert babysit("new", "a/b").out == "wrote a/b/babysit.yaml\nwrote a/b/babysit_target.py\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from babysit.check import setting
 from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap
-from babysit.errors import Skip
+from babysit.errors import LostError, Skip, TargetError
 from babysit.input_rules import (
     constant_features,
     feature_scales_differ,
@@ -81,9 +81,9 @@ class Settings:
         "2,500 times lower", above=1.0,
     )  # fmt: skip
     scales: float = setting(
-        10.0, "largest spread of a feature over the middle one that earns a warning: the curvature along the two "
-        "differs by the square, and gradient descent takes as many times longer (LeCun et al., Efficient "
-        "BackProp, 1998)", above=1.0,
+        10.0, "largest spread of a feature over the middle one, and of a column its range, too, that earns a warning: "
+        "the curvature along the two differs by the square, and gradient descent takes as many times longer (LeCun "
+        "et al., Efficient BackProp, 1998)", above=1.0,
     )  # fmt: skip
     far_scales: float = setting(100.0, "the same, for an error: a condition number of 10,000", above=1.0)
     constant: float = setting(
@@ -99,7 +99,8 @@ class Settings:
     )  # fmt: skip
     scarce: float = setting(
         0.1, "share of a class in training over its share in validation, under which the splits differ in their "
-        "labels; sampling leaves three of thirty expected once in 100 million times", above=0.0, most=1.0,
+        "labels, unless chance explains it: a class is under-represented so in tables that were not shuffled ahead of "
+        "splitting", above=0.0, most=1.0,
     )  # fmt: skip
     shift: float = setting(
         0.5, "distance of a feature's means in the two splits, in spreads of the training split, from where it counts "
@@ -133,8 +134,9 @@ class Settings:
         "batches that hold each class alike leave what varies within a class", above=0.0, most=1.0,
     )  # fmt: skip
     unlikely: float = setting(
-        1e-6, "chance of so little variation, by the bound (k r / 2)^(k / 2) / Gamma(k / 2 + 1) of chi squared with "
-        "k = batches - 1, above which it is left to chance", above=0.0, most=1.0,
+        1e-6, "chance above which something is left to chance: so little variation of batches, by the bound "
+        "(k r / 2)^(k / 2) / Gamma(k / 2 + 1) of chi squared with k = batches - 1; so few examples of a class in "
+        "training, by Chernoff's bound of the binomial law, over all classes", above=0.0, most=1.0,
     )  # fmt: skip
 
 
@@ -216,14 +218,15 @@ def _ids(bench: "Bench", train: "Split") -> set[str]:
     """Names of the integer inputs that are names of words or categories: where the network looks rows up."""
     from babysit.traces import layers
 
-    if not train.integers:
-        return set()
+    if not train.integers or bench.task.name == "language-model":
+        return train.integers
     try:
         calls = layers(bench, 512).calls.values()  # as many as the checks of the layers look at by default
-    except Skip:
+    except LostError:
+        raise
+    except (Skip, TargetError):  # a label out of range fails the loss, and is to be found all the same
         return train.integers
-    looks_up = bench.task.name == "language-model" or any(c.kind == "linear" and not c.fed for c in calls)
-    return train.integers if looks_up else set()
+    return train.integers if any(call.kind == "linear" and not call.fed for call in calls) else set()
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:

@@ -402,6 +402,6 @@ def accumulated_gradient(measured: Measurement, settings: Settings) -> Iterator[
 
 def _is_sum(update: Update, settings: Settings) -> bool:
     """Whether the gradient used before went into the update, whole or in the same measure as its own."""
-    room = settings.alike * abs(update.own)
+    room = settings.alike * abs(update.own) if math.isfinite(update.own) else 0.0
     whole = abs(update.earlier - 1) <= settings.alike or abs(update.earlier - update.own) <= room
     return whole and update.rest <= settings.unexplained and update.doubt <= room

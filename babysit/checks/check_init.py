@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ORDER = 20
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "inputs-not-finite")
 BINS = 40  # of the histograms
-CORE = 0.005  # share of the outputs left out at either end of the histograms' axis, so that few don't flatten the rest
+CORE = 0.005  # share of each layer's outputs that may lie beyond either end of the histograms' axis: few don't set it
 ROUNDING = 1e-5  # share of the power, from where single precision tells a variance from nothing, to a tenth
 RANGE = 6.0  # spreads between the largest and the smallest of some hundred normal numbers
 LARGE = 1e6  # size that outputs reach by growing alone; what isn't finite behind such a layer has overflowed
@@ -209,10 +209,11 @@ def _histograms(start: "Layers") -> tuple[tuple[float, ...], tuple[tuple[int, ..
     import numpy as np
 
     samples = {name: x[x != 0] if start.calls[name].kind in RECTIFIED else x for name, x in start.samples.items()}
-    everything = np.concatenate(list(samples.values())).astype(np.float64)
-    if not len(everything) or not np.isfinite(everything).all():
+    seen = [x.astype(np.float64) for x in samples.values() if len(x)]
+    if not seen or not all(np.isfinite(x).all() for x in seen):
         return (), ()
-    low, high = np.quantile(everything, (CORE, 1 - CORE))
+    ends = np.array([np.quantile(x, (CORE, 1 - CORE)) for x in seen])
+    low, high = ends.min(), ends.max()
     reach = (low, high) if high > low else (low - 0.5, high + 0.5)
     edges = np.linspace(*reach, BINS + 1)
     counts = (np.histogram(sample, edges)[0] for sample in samples.values())

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch
 
 ORDER = 40
-BLOCKED_BY = ("state-not-restored", "ranks-diverge", "step-changes-nothing")
+BLOCKED_BY = ("state-not-restored", "ranks-diverge", "step-changes-nothing", "inputs-not-finite")
 RULES = (batch_leak, tiny_norm_batch, frozen_statistics, train_eval_gap, zero_gamma, redundant_bias)
 PROBE = 16  # examples in which layers are told apart; a line through fewer would say little
 BATCHES = 8  # whose two modes are compared, and by which running statistics settle

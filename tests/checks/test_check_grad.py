@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 from dataclasses import replace
@@ -145,10 +146,15 @@ def test_every_activation_is_healthy_in_the_demo(activation, seed):
     assert all(slopes.total.error < 1e-6 for slopes in measurement.slopes if slopes.total.tells())
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@functools.cache
+def found_by_hand(part, seed):
+    return findings(NAME, by_hand(part)(seed))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("part", "expected"), BY_HAND, ids=lambda value: value if isinstance(value, str) else "")
 def test_networks_by_hand(part, expected, seed):
-    assert verdict(NAME, by_hand(part)(seed)) == expected
+    assert {(f.rule, str(f.severity)) for f in found_by_hand(part, seed)} == expected
 
 
 @pytest.mark.parametrize("part", ["", "half", "mask left out", "bias of one", "kept"])
@@ -166,7 +172,7 @@ def test_pytorch_is_right(name, seed):
         assert name == "half precision inside"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", BROKEN)
 def test_pytorch_is_wrong(name, seed):
     make, expected = BROKEN[name]
@@ -185,19 +191,19 @@ FACTORS = [
 ]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("part", "pattern"), FACTORS, ids=lambda value: value if " " not in value else "")
 def test_the_factor_and_the_part_are_named(part, pattern, seed):
-    (found,) = findings(NAME, by_hand(part)(seed))
+    (found,) = found_by_hand(part, seed)
     assert pattern in found.message
     blamed = "penalty" if "penalty" in part else "data loss"
     assert found.message.startswith(f"the gradient of the {blamed} by ")
     assert set(found.evidence["parameters"]) == ({"W1", "W2"} if "penalty" in part else {"W1", "b1", "W2", "b2"})
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [0, 1])
 def test_what_lies_above_a_mistake_is_not_blamed(seed):
-    (found,) = findings(NAME, by_hand("mask left out")(seed))
+    (found,) = found_by_hand("mask left out", seed)
     assert set(found.evidence["parameters"]) == {"W1", "b1"}
     assert "down to b1 again" in found.suggestion
 
