@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from babysit import curves
@@ -11,7 +12,7 @@ from babysit.report import Finding
 
 if TYPE_CHECKING:
     from babysit.checks.train import Measurement, Settings
-    from babysit.curves import Course
+    from babysit.curves import Course, Gain
     from babysit.monitoring import Run, Weights
 
 EARLY = 3  # moments at which weights may still be on their way from where they were drawn
@@ -45,12 +46,32 @@ def shape(measured: "Measurement", settings: "Settings") -> "Course | None":
     return None if beyond(measured, settings) else curves.course(measured.run.losses)
 
 
+def train_gains(measured: "Measurement") -> "list[Gain]":
+    """The gain over knowing nothing at each moment, on the training part."""
+    return curves.gains(measured.run.moments, measured.train, measured.metric)
+
+
+def val_gains(measured: "Measurement") -> "list[Gain]":
+    """The same on the validation part.
+
+    Where its labels are more alike than the training part's, as the first ones of a split in order are, to know
+    nothing is worth no more there than on the training part: nobody had told which labels those are.
+    """
+    train, val = measured.train, measured.val
+    known = replace(val, loss=max(val.loss, train.loss), score=min(val.score, train.score))
+    return curves.gains(measured.run.moments, known, measured.metric, val=True)
+
+
 def learned(measured: "Measurement", settings: "Settings", *, val: bool) -> bool:
     """Whether one of the splits shows at any moment that something was learned; of training data, in the metric."""
-    known = measured.val if val else measured.train
-    found = curves.gains(measured.run.moments, known, measured.metric, val=val)
+    found = val_gains(measured) if val else train_gains(measured)
     later = [gain.since(found[0]) for gain in found]
     return any(g.shows(settings.sigmas) or (val and g.pays(settings.sigmas)) for g in later)
+
+
+def blind(measured: "Measurement", settings: "Settings") -> bool:
+    """Whether the metric can miss what is learned, since most examples are of one class."""
+    return measured.metric == "accuracy" and not measured.train.score <= settings.even
 
 
 def _first(measured: "Measurement") -> float:
@@ -158,12 +179,12 @@ def _stands(measured: "Measurement", course: "Course", settings: "Settings") -> 
     level = min((x for x in (known, first) if math.isfinite(x)), default=course.start)
     noise = settings.sigmas * course.error
     reached = min(course.end + noise, *(m.loss for m in measured.run.moments[-1:]), math.inf)
-    share = (level - reached) / max(abs(x) for x in (known, first, course.end) if math.isfinite(x))
+    share = (level - reached) / (abs(known) if math.isfinite(known) and known else abs(first))
     if share < settings.nothing and not level - course.end > noise:
         return True
-    can_show = measured.metric or measured.val.examples
+    could_show = measured.val.examples > 0 or (measured.metric != "" and not blind(measured, settings))
     shown = learned(measured, settings, val=False) or learned(measured, settings, val=True)
-    return bool(can_show) and share < settings.little and not shown
+    return could_show and share < settings.little and not shown
 
 
 def _is_straight(course: "Course", settings: "Settings") -> bool:

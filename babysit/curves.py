@@ -83,13 +83,14 @@ def course(losses: Sequence[float]) -> Course | None:
     smooth = smoothed(losses)
     first, last = smooth[w - 1], smooth[-1]
     noise = scatter(losses)
+    distances = [loss - level for loss, level in zip(losses[n // 2 :], smooth[n // 2 :], strict=True)]
     late, late_error = _line(losses[n // 2 :], noise)
     return Course(
         start=mean(losses[:FIRST]),
         end=last,
         error=noise / math.sqrt(w),
         scatter=noise,
-        spread=math.sqrt(mean([(loss - s) ** 2 for loss, s in zip(losses[n // 2 :], smooth[n // 2 :], strict=True)])),
+        spread=math.sqrt(mean([d * d for d in distances])),
         fall=first - last,
         tenth=_reached(smooth, w, first - 0.1 * (first - last)),
         half=_reached(smooth, w, first - 0.5 * (first - last)),

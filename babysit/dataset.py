@@ -77,10 +77,10 @@ class Labels:
         counts: How often each class comes; empty for several labels an example and for words.
         examples: Labels looked at.
         outside: Labels that are no class.
-        marked: Whether they may mark what the loss leaves out, as -1 and 255 often do.
         example: One of them; NaN if there is none.
         least: The smallest label.
         most: The largest.
+        marked: Whether those that are no class may mark what the loss leaves out, as -1 and 255 often do.
     """
 
     split: str
@@ -88,10 +88,10 @@ class Labels:
     counts: tuple[int, ...]
     examples: int
     outside: int
-    marked: bool
     example: float
     least: float
     most: float
+    marked: bool = False
 
     @property
     def entropy(self) -> float:
@@ -131,7 +131,8 @@ class Comparison:
         worst: The feature that is furthest off.
         worst_shift: Its distance.
         worst_ratio: Its ratio.
-        own: How the validation split was scaled by its own statistics: "standardized", "scaled to [0, 1]", or empty.
+        own: How the validation split was scaled by its own statistics: "standardized", "stretched to the same range",
+            or empty.
     """
 
     name: str

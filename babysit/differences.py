@@ -38,6 +38,7 @@ RESOLVED = 10.0  # times the rounding: how large an error must be for a narrower
 SINGLE = 2.0**-23  # the epsilon of single precision
 HALF = 2.0**-7  # and of the coarser kind of half precision, bfloat16
 LOUD = 30.0  # times the rounding expected, from where the steps are chosen anew for the rounding seen
+MANY = 8  # lines whose median tells the rounding, most of them being smooth
 DRAWS = 5  # moves at random where there is no gradient: some happen to change little, and at a kink some look smooth
 WIDEST = 0.1  # share of itself by which a step may change the loss, however much it is rounded
 MEDIAN = 0.6745  # of the sizes of normal numbers that scatter by 1
@@ -191,20 +192,20 @@ class Line:
         analytic = self.analytic["total"]
         return not abs(error) > close * max(abs(analytic), abs(analytic + error)) + doubt
 
-    def settled(self, noise: float, floor: float, close: float) -> bool:
+    def settled(self, noise: float, audible: float, close: float) -> bool:
         """Whether the gradient is right as far as can be seen, wrong twice in a row, or no step would tell more.
 
         Args:
             noise: Rounding of the loss, as seen.
-            floor: The least that it may be.
+            audible: What a change of the loss must exceed to be worth a narrower step.
             close: Relative error that is small enough.
         """
         pairs = self.pairs("total", noise)
         if not pairs or self.is_right(close, *pairs[-1]):
             return True
         wrong = len(pairs) > 1 and all(abs(error) > RESOLVED * doubt for error, doubt in pairs[-2:])
-        audible = abs(pairs[-1][0]) > 2 * RESOLVED * floor / self.next_step
-        return wrong or not audible or len(pairs) == LEVELS - 1
+        deaf = not abs(pairs[-1][0]) > 2 * RESOLVED * audible / self.next_step
+        return wrong or deaf or len(pairs) == LEVELS - 1
 
     def slope(self, part: str, noise: float, steps: int) -> Slope:
         """By the two pairs last seen, the one that speaks for the gradient; an error seen once alone is in doubt."""
@@ -258,11 +259,10 @@ class Surface:
 
     def _unreached(self) -> Iterator[str]:
         total, data = self.gradients["total"], self.gradients.get("data", self.gradients["total"])
+        room = 8 if data is not total else 0  # epsilons
         for name in self.names:
-            rounding = (
-                8 * _precision(total[name]) * _largest(total[name]) if name in total and data is not total else 0.0
-            )
-            if name not in total or _largest(data[name]) <= rounding:
+            g = total.get(name)
+            if g is None or _largest(data[name]) <= room * _precision(g) * _largest(g):
                 yield name
 
     def slopes(self, entries: Mapping[str, int], advance: Callable[[int, int], None]) -> list[Slopes]:
@@ -290,6 +290,11 @@ class Surface:
         scatter = median([line.scatter(part) for line in self.lines]) / MEDIAN if self.lines else 0.0
         return max(self._floor(part), scatter)
 
+    @property
+    def _audible(self) -> float:
+        """The noise; the least that it may be where there are too few lines to tell it from a kink."""
+        return self.noise("total") if len(self.lines) >= MANY else self._floor("total")
+
     def _floor(self, part: str) -> float:
         return self.epsilon * (self.size if part == "total" else abs(self.loss[part]))
 
@@ -299,14 +304,13 @@ class Surface:
         for done, (name, count) in enumerate(entries.items(), start=1):
             start = self._start(name)
             for draw, place in enumerate(self._places(name, count)):
-                line = self._line(name, place, draw, start)
-                self.lines.append(line)
+                self.lines.append(line := self._line(name, place, draw, start))
                 self._move(line, start)
                 if not line.is_right(close, line.levels["total"][0].central):
                     self._move(line, start)
             advance(done, len(entries) + 1)
         for line in self.lines:
-            while not line.settled(self.noise("total"), self._floor("total"), close):
+            while not line.settled(self.noise("total"), self._audible, close):
                 self._move(line, self._start(line.parameter))
 
     def _places(self, name: str, count: int) -> list[tuple[int, ...]]:

@@ -115,7 +115,7 @@ class Features:
             self._alike = False
             if self._axis == 0 and shape[-1:] == self._shape[-1:] and shape[0] != self._shape[0]:
                 self._start(leaf, len(shape) - 1)
-        return len(self.each.origin) == self._grid(leaf[:1]).shape[2]
+        return bool(len(self.each.origin) == self._grid(leaf[:1]).shape[2])
 
     def _grid(self, x: Array) -> Array:
         """The array as (N, positions, features)."""

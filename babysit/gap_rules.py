@@ -1,12 +1,23 @@
 """Rules of `train` about loss and metric, on both splits: whether what is learned carries over."""
 
 import math
+import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit import curves
 from babysit.check import rule
-from babysit.curve_rules import beyond, learned, loss_not_falling, loss_plateau, shape, took
+from babysit.curve_rules import (
+    beyond,
+    blind,
+    learned,
+    loss_not_falling,
+    loss_plateau,
+    shape,
+    took,
+    train_gains,
+    val_gains,
+)
 from babysit.curves import Gain
 from babysit.report import Finding
 
@@ -33,8 +44,9 @@ def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[F
     What to try: read pairs of inputs and labels after the loader; preprocess validation data with the training data's
     statistics; then stronger regularization, or more data.
 
-    When it is wrong: a validation split from another source on purpose. Small splits, on which such a gain could be
-    missed by chance, are not judged, and training in dropout that looks worse than validation is no gap.
+    When it is wrong: a validation split from another source on purpose. Splits on which such a gain could be missed are
+    not judged: small ones, and those that begin with examples of hardly more than one class. Training in dropout that
+    looks worse than validation is no gap.
 
     References: CS231n, course notes "neural networks 3", train/val accuracy.
     """
@@ -43,9 +55,9 @@ def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[F
         return
     if measured.val.loss < UNMIXED * abs(measured.train.loss):
         return
-    train = curves.gains(moments, measured.train, metric)
-    val = curves.gains(moments, measured.val, metric, val=True)
-    last = moments[-1]
+    if measured.val.loss < settings.mixed * abs(measured.train.loss):
+        return
+    train, val, last = train_gains(measured), val_gains(measured), moments[-1]
     if _carries_nothing(train[-1], val, settings):
         yield overfitting_gap.error(
             f"after {took(measured)} the training loss is {last.loss:.4g} ({metric} {last.score:.3g}), where to know "
@@ -77,13 +89,13 @@ def _carries_nothing(train: Gain, val: list[Gain], settings: "Settings") -> bool
     """Whether a clear gain on the training split is nowhere to be seen on a validation split that could show it."""
     if not (train.pays(settings.sigmas) and train.shows(settings.agree)):
         return False
-    enough, least = settings.power, Gain(settings.carried * train.loss, 0.0, settings.carried * train.score, 0.0)
-    error = min((g.loss_error for g in val if g.loss_error > 0), default=math.inf)
+    enough, late = settings.power, val[len(val) // 2 :]
+    least = Gain(settings.carried * train.loss, 0.0, settings.carried * train.score, 0.0)
+    error = statistics.median(g.loss_error for g in late)
     if not (train.loss > enough * error or train.score > enough * val[-1].score_error):
         return False
     if any((g.pays(enough) and g.loss > least.loss) or (g.shows(enough) and g.score > least.score) for g in val):
         return False
-    late = val[len(val) // 2 :]
     return not (curves.mean([g.loss for g in late]) > least.loss or curves.mean([g.score for g in late]) > least.score)
 
 
@@ -125,8 +137,8 @@ def loss_metric_disagree(measured: "Measurement", settings: "Settings") -> Itera
     """The loss falls far below knowing nothing, and the metric does not show it.
 
     What it finds: a training loss a fifth below what it costs to know nothing, while the metric of the same examples
-    has at no moment been better than that of one prediction for all, nor come a fifth of the way to perfect. Accuracy
-    is not asked where most examples are of one class: there it is blind.
+    is no better than that of one prediction for all, through the second half of the run, nor has come a fifth of the
+    way to perfect. Accuracy is not asked where most examples are of one class: there it is blind.
 
     Why it matters: the loss is what is minimized, the metric what is wanted. Where they part, one of them is not
     computed from what you think: scores in another order than the labels, a loss that leaves most examples out.
@@ -138,13 +150,14 @@ def loss_metric_disagree(measured: "Measurement", settings: "Settings") -> Itera
     References: CS231n, course notes "neural networks 3", train/val accuracy.
     """
     moments, known = measured.run.moments, measured.train
-    gained = curves.gains(moments, known, measured.metric)
-    blind = measured.metric == "accuracy" and not known.score <= settings.even
-    if not gained or blind or beyond(measured, settings):
+    gained = train_gains(measured)
+    if not gained or blind(measured, settings) or beyond(measured, settings):
         return
-    last, way = gained[-1], settings.disagree * (1 - known.score)
+    last, late = gained[-1], gained[len(gained) // 2 :]
+    way = settings.disagree * (1 - known.score)
     lower = last.since(gained[0]).loss > settings.disagree * abs(known.loss) and last.pays(settings.sigmas)
-    if lower and all(g.score <= min(settings.agree * g.score_error, way) for g in gained):
+    no_better = all(not g.shows(settings.agree) and g.score + settings.sigmas * g.score_error < way for g in late)
+    if lower and no_better:
         yield loss_metric_disagree.warning(
             f"the training loss falls to {moments[-1].loss:.4g}, where to know nothing costs {known.loss:.4g}; but the "
             f"{measured.metric} of the same examples is {moments[-1].score:.3g}, and one prediction for all has "
@@ -174,7 +187,7 @@ def loss_flat_accuracy_rising(measured: "Measurement", settings: "Settings") -> 
     goes to 20 % though, what's up with that?"
     """
     moments, known = measured.run.moments, measured.train
-    gained = curves.gains(moments, known, measured.metric)
+    gained = train_gains(measured)
     if measured.metric != "accuracy" or not gained or beyond(measured, settings):
         return
     first, last = moments[0], moments[-1]

@@ -123,9 +123,9 @@ def steady(trainer: "Driven", batch: "Batch") -> str:
 
 
 def _slopes(bench: "Bench", surface: Surface, settings: "Settings") -> Look:
-    names, broken, cut_off = surface.names, surface.not_finite(), surface.unreached
-    alone = max(0, min(settings.entries, settings.lines // len(names) - 1))
-    entries = {name: 0 if name in cut_off else alone for name in names if name not in broken}
+    broken, cut_off = surface.not_finite(), surface.unreached
+    alone = max(0, min(settings.entries, settings.lines // len(surface.trainer.parameters()) - 1))
+    entries = {name: 0 if name in cut_off else alone for name in surface.names if name not in broken}
     found = surface.slopes(entries, bench.advance)
     moves: dict[str, list[Slope]] = {}
     for slopes in found:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MOMENTS = 12  # looks at the whole, the first before the first update and the last behind the last one
 ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 TRACED = 128  # examples over which dead and saturated units are counted, at least
+MANY_TRACED = 8  # batches for that, at most
 SLOWER = 10.0  # how much lower the learning rate is at which a run that stands still goes on
 KINDS = (*BOUNDED, *RECTIFIED)
 
@@ -151,7 +153,7 @@ class Monitor:
 
         self.bench, self.trainer, self.settings = bench, bench.trainer, settings
         self.parts, self.write = parts, write
-        self.traced = bench.first_batches(TRACED) if self.trainer.supports(SupportsTrace) else []
+        self.traced = bench.first_batches(TRACED)[:MANY_TRACED] if self.trainer.supports(SupportsTrace) else []
         self.named = self.trainer.supports(SupportsParameters)
         self.calls_in_all = settings.epochs * _length(bench) if settings.epochs else 0
         self.began = time.perf_counter()
@@ -320,7 +322,7 @@ def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ign
     """
     parts = part_of(bench, "train", settings.examples), part_of(bench, "val", settings.examples)
     path = settings.record if bench.trainer.ranks.rank == 0 else ""
-    told = {"metric": bench.task.metric, "learning_rate": bench.trainer.learning_rate}
+    told = {"version": version("babysit"), "metric": bench.task.metric, "learning_rate": bench.trainer.learning_rate}
     told |= {"epochs": settings.epochs} if settings.epochs else {"steps": settings.steps}
     with record.writing(path, **told) as write, bench.borrowed():
         monitor = Monitor(bench, settings, parts, write)

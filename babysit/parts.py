@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch, Output
 
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
+MANY = 64  # batches of a part, at most, or a program with batches of one takes longer to look at than to train
 PIECES = 16  # into which fewer batches are cut for that
 
 
@@ -53,7 +54,7 @@ def part_of(bench: "Bench", split: str, examples: int) -> Part:
     batches: list[Batch] = []
     sizes: list[int] = []
     for batch in bench.pool(split):
-        if sum(sizes) >= examples:
+        if sum(sizes) >= examples or len(sizes) == MANY:
             break
         batches.append(batch)
         sizes.append(arrays.count(batch))

@@ -1,13 +1,16 @@
-r"""The record of a monitored run: a file of JSON lines, one object a line, written while the run goes.
+"""The record of a monitored run: a file of JSON lines, one object a line, written while the run goes.
 
 The first line is `{"schema_version": 1, "kind": "run", ...}` and says what was run: the version of babysit, the name of
 the metric, the learning rate, the updates or epochs asked for. Each other line has a `kind` and a `step`, the number of
 updates made by then:
 
     {"kind": "step", "step": 17, "loss": 1.93, "penalty": 0.01}   one update: its loss in training mode, from before it
-    {"kind": "moment", "step": 22, "loss": 1.8, "score": 0.4, "val_loss": 1.9, "val_score": 0.3,
-     "ratios": {"fc.weight": 0.0012}, "gradients": {"fc.weight": 0.3}, "dead": {"relu1": 0.1}, "saturated": {}}
-                                                                 a look in evaluation mode at parts of both splits
+    {"kind": "moment", "step": 22,                                a look in evaluation mode at parts of both splits:
+     "loss": 1.8, "error": 0.02, "score": 0.4,                    mean loss, its standard error, metric; NaN for none
+     "val_loss": 1.9, "val_error": 0.03, "val_score": 0.3,
+     "ratios": {"fc.weight": 0.0012},                             by parameter: what the update moved over what stood
+     "gradients": {"fc.weight": 0.3},                             and the norm of the gradient that it used
+     "dead": {"relu1": 0.1}, "saturated": {}}                     by layer: share of units dead, of outputs saturated
     {"kind": "end", "step": 300, "reason": ""}                    the last line, which a killed run lacks
 
 NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity". Later versions may add kinds and fields;
@@ -73,7 +76,7 @@ def _plain(value: Any) -> Any:
         return next(name for name, number in _NOT_FINITE.items() if repr(number) == repr(value))
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    return value
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read(path: str | Path) -> list[Row]:
@@ -113,4 +116,6 @@ def _numbers(value: Any) -> Any:
     """The value with floats where the file has words for them, `kind` and the like left alone."""
     if isinstance(value, dict):
         return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
     return _NOT_FINITE.get(value, value) if isinstance(value, str) else value

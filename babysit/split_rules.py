@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
-from babysit.dataset import some
+from babysit.dataset import Comparison, some
 from babysit.report import Finding
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
     References: CS231n, course notes "neural networks 2", "common pitfall"; Student, "The probable error of a mean"
     (1908), for the test, here with the larger variance of the two splits.
     """
+    yield from _different_labels(measured, settings)
     overlap = measured.overlap
     is_training = overlap is not None and 2 * overlap.common > overlap.examples  # whose statistics these are, then
     for found in measured.comparisons:
@@ -44,8 +45,7 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
                 suggestion="Fit the scaler on the training split, and transform the validation split with it.",
             )
         elif found.different:
-            many = found.different >= settings.different * found.features
-            find = split_statistics_differ.error if many else split_statistics_differ.warning
+            find = split_statistics_differ.error if _most(found, settings) else split_statistics_differ.warning
             yield find(
                 f"{found.different} of {found.features} features of the {found.name} differ between the splits beyond "
                 f"sampling; of feature {found.worst}, the validation mean lies {found.worst_shift:.3g} training "
@@ -56,7 +56,19 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
                 shift=found.shift,
                 ratio=found.ratio,
             )
-    yield from _different_labels(measured, settings)
+
+
+def _most(found: Comparison, settings: "Settings") -> bool:
+    """Whether most features differ: surely so, or in the middle one, where the splits are too small to be sure of each.
+
+    Of a feature that a small split holds at one value, such as a rare word, the ratio says nothing.
+    """
+    ratio = max(found.ratio, 1 / found.ratio) if found.ratio > 0 else 1.0
+    return (
+        found.different >= settings.different * found.features
+        or found.shift >= settings.shift
+        or ratio >= settings.ratio
+    )
 
 
 def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
@@ -81,7 +93,7 @@ def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator
 
 
 def _chance(a: int, b: int, n: int, m: int) -> float:
-    """Bounds how often so many of a class's a + b examples come into a validation split of m, and not of n for training.
+    """Bounds how often so many of a class's a + b examples come into a validation split of m, not of n for training.
 
     By Chernoff's bound of the binomial law.
     """

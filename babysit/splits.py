@@ -92,7 +92,7 @@ def _own_statistics(train: Features, val: Features) -> str:
     """
     if _varied(val) and (_standardized(val.each) or _standardized(val.overall)):
         return "standardized"
-    return "scaled to [0, 1]" if _filled(train, val) else ""
+    return "stretched to the same range" if _stretched(train, val) else ""
 
 
 def _varied(split: Features) -> bool:
@@ -121,22 +121,23 @@ def _standardized(split: Moments) -> bool:
     return bool(centered.all() and (off <= ROUNDING + OWN * np.sqrt(of_squares[telling] / n) / 2).all())
 
 
-def _filled(train: Features, val: Features) -> bool:
-    """Whether all columns of both splits go from exactly 0 to exactly 1, and in two of them one example alone each way.
+def _stretched(train: Features, val: Features) -> bool:
+    """Whether all columns have the same smallest and largest value in both splits, and in two of them one example each.
 
-    Pixels, grades and truth values reach 0 and 1 in many examples; columns of amounts that were stretched to them, in
-    one at each end.
+    Pixels, grades and truth values reach the ends of their scale in many examples; columns of amounts that were
+    stretched to it, in one at each end.
     """
-    varies, single = train.extremes.ranges > 0, np.asarray(True)
-    for split in (train, val):
-        least, most = (np.reshape(ends, -1) for ends in (split.extremes.least, split.extremes.most))
-        if len(least) != len(split.each.origin):
-            return False  # no table
-        exact = (np.abs(least) < ROUNDING) & (np.abs(most - 1) < ROUNDING)
-        if not exact[varies].all():
-            return False
-        single = single & exact & (split.extremes.at_ends == 2)
-    return int(single.sum()) >= STRETCHED
+    a, b = train.extremes, val.extremes
+    if a.least.shape != b.least.shape or len(a.ranges) != len(train.each.origin):
+        return False  # no table
+    near = ROUNDING * np.maximum(a.ranges, b.ranges)
+    same = (np.abs(_apart(a.least, b.least)) <= near) & (np.abs(_apart(a.most, b.most)) <= near)
+    single = (a.at_ends == 2) & (b.at_ends == 2)
+    return bool(same.all()) and int(single.sum()) >= STRETCHED
+
+
+def _apart(a: Array, b: Array) -> Array:
+    return np.subtract(a, b, dtype=np.float64).reshape(-1)
 
 
 def overlap(train: Counter[int], val: Counter[int]) -> Overlap:

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from babysit.errors import Skip
-from babysit.statistics import UnitStatistics
+from babysit.statistics import RECTIFIED, UnitStatistics
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.driven import Driven
     from babysit.trainer import Array, Batch, Record
 
+BINS = 40  # of the histograms
+CORE = 0.005  # share of each layer's outputs that may lie beyond either end of the histograms' axis: few don't set it
 SAMPLE = 4096  # outputs of each layer kept for its histogram: a bin of 5 % is then known to a fifteenth of its height
 NO_NONLINEARITY = (
     "no nonlinearity was seen in the forward pass: there is nothing that could die or saturate"  # as it is reported
@@ -161,3 +163,19 @@ def _over_ranks(trainer: "Driven", group: dict[str, UnitStatistics]) -> None:
         for seen in every:
             if name in seen:
                 group[name].add(seen[name])
+
+
+def histograms(found: Layers) -> tuple[tuple[float, ...], tuple[tuple[int, ...], ...]]:
+    """Counts over bins that all layers share, rectifiers' zeros left out; none where an output isn't finite."""
+    import numpy as np
+
+    samples = {name: x[x != 0] if found.calls[name].kind in RECTIFIED else x for name, x in found.samples.items()}
+    seen = [x.astype(np.float64) for x in samples.values() if len(x)]
+    if not seen or not all(np.isfinite(x).all() for x in seen):
+        return (), ()
+    ends = np.array([np.quantile(x, (CORE, 1 - CORE)) for x in seen])
+    low, high = ends.min(), ends.max()
+    reach = (low, high) if high > low else (low - 0.5, high + 0.5)
+    edges = np.linspace(*reach, BINS + 1)
+    counts = (np.histogram(sample, edges)[0] for sample in samples.values())
+    return tuple(float(edge) for edge in edges), tuple(tuple(int(n) for n in row) for row in counts)

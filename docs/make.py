@@ -62,7 +62,8 @@ def readme() -> str:
 
 
 def _output(command: str) -> str:
-    environment = os.environ | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"}
+    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the babysit of this very Python
+    environment = os.environ | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8", "PATH": here}
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from trainers import TinyTrainer, TracedTrainer
 
-from babysit import TargetError, arrays
+from babysit import Output, TargetError, arrays
 from babysit.bench import Bench
 from babysit.driven import Driven
 from babysit.errors import RestoreError
@@ -206,3 +206,204 @@ def test_nobody_need_listen_to_progress():
     bench.advance = lambda done, total: heard.append((done, total))
     bench.advance(1, 2)
     assert heard == [(1, 2)]
+
+
+# Trained, and shared
+
+
+class Noisy(TinyTrainer):
+    """Each step draws from both global generators; the steps and loads are counted."""
+
+    def __init__(self, **changes):
+        self.steps, self.loads = 0, 0
+        super().__init__(**changes)
+
+    def step(self, batch):
+        self.steps += 1
+        output = super().step(batch)
+        self.weights["b"] = self.weights["b"] + 0.01 * (random.random() + np.random.rand())
+        return output
+
+    def load(self, state):
+        self.loads += 1
+        super().load(state)
+
+
+def trained(bench, steps):
+    """The weights, where the generators stand, and how many steps were made."""
+    with bench.trained(steps) as (trainer, made):
+        assert trainer is bench.trainer
+        return arrays.duplicate(trainer.save()), upcoming(), made
+
+
+def test_trained_is_what_so_many_steps_make():
+    made, twin = Noisy(), Noisy()
+    bench = Bench(made)
+    python, numpy = random.getstate(), np.random.get_state()
+    stream = Bench(twin).stream()
+    random.setstate(python)
+    np.random.set_state(numpy)
+    for _ in range(9):
+        twin.step(next(stream))
+    expected = twin.save(), upcoming()
+    random.setstate(python)
+    np.random.set_state(numpy)
+    state, generators, steps = trained(bench, 9)
+    assert arrays.differing((state, generators), expected) == []
+    assert steps == 9
+
+
+def test_trained_once_for_all():
+    made = Noisy()
+    bench = Bench(made)
+    first = trained(bench, 7)
+    assert made.steps == 7
+    for _ in range(2):
+        assert arrays.differing(trained(bench, 7), first) == []
+    assert made.steps == 7
+
+
+def test_trained_leaves_everything_as_it_was():
+    bench = Bench(Noisy())
+    before = standing(bench)
+    for steps in (0, 5, 5, 3):
+        with bench.trained(steps) as (trainer, _):
+            spoil(trainer)
+        assert arrays.differing(before, standing(bench)) == []
+    with pytest.raises(ValueError, match="in the check"), bench.trained(3):
+        raise ValueError("in the check")
+    assert arrays.differing(before, standing(bench)) == []
+
+
+def test_what_is_done_to_the_trained_one_does_not_stay():
+    bench = Bench(InPlace())
+    first = trained(bench, 4)
+    for _ in range(2):
+        with bench.trained(4) as (trainer, _):
+            spoil(trainer)
+            trainer.load({name: w * 0 for name, w in trainer.save().items()})
+    assert arrays.differing(trained(bench, 4), first) == []
+
+
+def test_no_steps_is_the_trainer_as_it_was():
+    made = Noisy()
+    bench = Bench(made)
+    before = arrays.duplicate(made.save()), upcoming(), 0
+    assert arrays.differing(trained(bench, 0), before) == []
+    assert made.steps == 0
+
+
+def test_no_steps_in_between_do_not_cost_the_training():
+    made = Noisy()
+    bench = Bench(made)
+    first = trained(bench, 6)
+    trained(bench, 0)
+    assert arrays.differing(trained(bench, 6), first) == []
+    assert made.steps == 6
+
+
+def test_another_number_of_steps_is_another_training():
+    made = Noisy()
+    bench = Bench(made)
+    few = trained(bench, 3)
+    many = trained(bench, 6)
+    assert (few[2], many[2], made.steps) == (3, 6, 9)
+    assert "W" in str(arrays.differing(few, many))
+    assert arrays.differing(trained(bench, 3), few) == []
+    assert made.steps == 12  # the latest alone is kept
+
+
+def breaking_down(loss, at=4):
+    def step(trainer, batch):
+        trainer.made = getattr(trainer, "made", 0) + 1
+        output = TinyTrainer.step(trainer, batch)
+        return Output(loss) if trainer.made == at else output
+
+    return step
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+def test_training_ends_with_a_loss_that_is_not_finite(loss):
+    made = TinyTrainer(step=breaking_down(loss))
+    bench = Bench(made)
+    first = trained(bench, 50)
+    assert (first[2], made.made) == (4, 4)
+    assert arrays.differing(trained(bench, 50), first) == []
+    assert made.made == 4
+
+
+def test_training_that_fails_leaves_no_trace_and_is_not_kept():
+    def step(trainer, batch):
+        trainer.made = getattr(trainer, "made", 0) + 1
+        trainer.weights["b"] = trainer.weights["b"] + random.random()
+        if trainer.made == 2:
+            raise OSError("disk gone")
+        return TinyTrainer.step(trainer, batch)
+
+    made = TinyTrainer(step=step)
+    bench = Bench(made)
+    before = standing(bench)
+    with pytest.raises(TargetError, match=r"^step 2 raised OSError: disk gone"):
+        trained(bench, 3)
+    assert arrays.differing(before, standing(bench)) == []
+    assert trained(bench, 3)[2] == 3
+    assert made.made == 2 + 3
+
+
+def test_training_is_told_as_it_proceeds():
+    bench, heard = Bench(TinyTrainer()), []
+    bench.advance = lambda done, total: heard.append((done, total))
+    trained(bench, 3)
+    trained(bench, 3)
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_training_goes_over_the_pool_again_and_again():
+    seen = []
+
+    def step(trainer, batch):
+        seen.append(len(batch[1]))
+        return TinyTrainer.step(trainer, batch)
+
+    trained(Bench(TinyTrainer(step=step)), 14)
+    assert seen == [40] * 14  # six batches an epoch
+
+
+def test_once_is_once():
+    bench, made = Bench(TinyTrainer()), []
+
+    def make():
+        made.append(1)
+        return [len(made)]
+
+    first = bench.once("key", make)
+    assert bench.once("key", make) is first
+    assert bench.once(("key", 1), make) == [2]
+    assert Bench(TinyTrainer()).once("key", make) == [3]
+
+
+def test_once_keeps_nothing_and_false_too():
+    bench, made = Bench(TinyTrainer()), []
+    for value in (None, False, 0, ()):
+        for _ in range(2):
+            assert bench.once(repr(value), lambda value=value: made.append(1) or value) is value
+    assert len(made) == 4
+
+
+def test_once_asks_again_after_an_exception():
+    bench, asked = Bench(TinyTrainer()), []
+
+    def make():
+        asked.append(1)
+        if len(asked) == 1:
+            raise TargetError("not yet")
+        return "made"
+
+    with pytest.raises(TargetError, match="not yet"):
+        bench.once("key", make)
+    assert bench.once("key", make) == "made"
+
+
+def test_what_is_made_once_may_ask_for_more():
+    bench = Bench(TinyTrainer())
+    assert bench.once("outer", lambda: bench.once("inner", lambda: 3) + 1) == 4

@@ -115,7 +115,7 @@ def test_help_names_every_option_with_its_default(babysit, name):
     assert (done.code, done.err) == (0, "")
     text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.out).split())
     for option in ("--config", "--seed", "--format", "--output", "--report", "--select", "--ignore", "--fail-on",
-                   "--quiet", "--set", *(f"--{key.replace(chr(95), chr(45))}" for key in DAILY.get(name, {}))):  # fmt: skip
+                   "--quiet", "--set", *(f"--{key}".replace("_", "-") for key in DAILY.get(name, {}))):  # fmt: skip
         assert f" {option} " in text
     assert "seed of the target and the run (default: 0)" in text
     assert "text, json or junit (default: text)" in text

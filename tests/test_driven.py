@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from trainers import TinyTrainer, TracedTrainer
+from processes import Parallel, together
+from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, Skip, SupportsParameters, SupportsRegularization, SupportsTrace, TargetError, Trainer
 from babysit.driven import Driven
@@ -20,6 +21,9 @@ CALLS = {
     "load(state)": lambda driven: driven.load({}),
     "trace(batch, visit)": lambda driven: driven.trace(BATCH, print),
     "parameters()": lambda driven: driven.parameters(),
+    "set_parameters(values)": lambda driven: driven.set_parameters({}),
+    "gradients(batch)": lambda driven: driven.gradients(BATCH),
+    "last_gradients()": lambda driven: (driven.step(BATCH), driven.last_gradients()),
     "strengths()": lambda driven: driven.strengths(),
 }
 
@@ -273,6 +277,17 @@ def test_real_seconds_pass():
             "the trainer can't show what flows through its layers: it has no method `trace`",
         ),
         (SupportsParameters, "parameters()", "the trainer can't name its parameters: it has no method `parameters`"),
+        (
+            SupportsParameters,
+            "set_parameters(values)",
+            "the trainer can't set its parameters: it has no method `parameters`",
+        ),
+        (SupportsParameters, "gradients(batch)", "the trainer can't show its gradients: it has no method `parameters`"),
+        (
+            SupportsParameters,
+            "last_gradients()",
+            "the trainer can't show the gradients of a step: it has no method `parameters`",
+        ),
     ],
 )
 def test_a_missing_power_skips(power, call, text):
@@ -287,3 +302,78 @@ def test_strengths_may_be_untold():
     assert not Driven(TinyTrainer()).supports(SupportsRegularization)
     assert Driven(TinyTrainer()).strengths() is None
     assert Driven(TracedTrainer(strengths=giving({}))).strengths() == {}
+
+
+def test_parameters_are_set_by_name():
+    trainer = TracedTrainer()
+    before = trainer.weights["b"].copy()
+    Driven(trainer).set_parameters({"W": np.ones((6, 3))})
+    assert (trainer.weights["W"] == 1).all()
+    np.testing.assert_array_equal(trainer.weights["b"], before)
+
+
+def test_gradients_are_those_of_loss_and_penalty():
+    trainer = TracedTrainer(strength=0.5)
+    driven, before = Driven(trainer), trainer.save()
+    output, gradients = driven.gradients(BATCH)
+    expected = trainer.evaluate(BATCH)
+    assert (output.loss, output.penalty) == (expected.loss, expected.penalty)
+    assert type(output.loss) is type(output.penalty) is float
+    step = 1e-6
+    for name, index in (("W", (2, 1)), ("b", (0,))):
+        sides = []
+        for sign in (1, -1):
+            moved = before[name].copy()
+            moved[index] += sign * step
+            driven.set_parameters({name: moved})
+            at = driven.evaluate(BATCH)
+            sides.append(at.loss + at.penalty)
+        driven.set_parameters(before)
+        assert gradients[name][index] == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-6)
+
+
+def test_the_latest_gradients_are_those_of_the_step():
+    trainer = TracedTrainer()
+    driven = Driven(trainer)
+    _, expected = driven.gradients(BATCH)
+    before = trainer.save()
+    driven.step(BATCH)
+    latest = driven.last_gradients()
+    assert sorted(latest) == ["W", "b"]
+    for name, gradient in latest.items():
+        np.testing.assert_array_equal(gradient, expected[name])
+        np.testing.assert_allclose(before[name] - 0.1 * gradient, trainer.weights[name])
+
+
+def test_what_the_loss_does_not_reach_has_no_gradient():
+    trainer = TracedTrainer(gradients=lambda trainer, batch: (trainer.evaluate(batch), {"W": np.ones((6, 3))}))
+    _, found = Driven(trainer).gradients(BATCH)
+    assert sorted(found) == ["W"]
+    assert (found["W"] == 1).all()
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, (Output(0.5, 0.0),)])
+def test_gradients_of_another_kind_are_named(answer):
+    found = message(Driven(TracedTrainer(gradients=giving(answer))).gradients, BATCH)
+    assert found.startswith("gradients(batch) raised ")
+
+
+def test_a_wrong_output_beside_gradients_is_named():
+    driven = Driven(TracedTrainer(gradients=giving((0.5, {}))))
+    assert message(driven.gradients, BATCH) == "gradients(batch) must return babysit.Output, not float"
+
+
+def test_gradients_over_ranks_are_their_mean():
+    def program(group, rank):
+        made = Parallel(group, rank)
+        inputs, targets = blobs(40)
+        whole = Driven(made).gradients((inputs, targets))[1]
+        share = slice(0, 20) if rank == 0 else slice(20, 40)
+        return whole, made.gradients((inputs[share], targets[share]))[1]
+
+    (one, first), (other, second) = together(2, program)
+    alone = TracedTrainer().gradients(blobs(40))[1]
+    for name, gradient in one.items():
+        np.testing.assert_array_equal(gradient, other[name])
+        np.testing.assert_allclose(gradient, (first[name] + second[name]) / 2)
+        np.testing.assert_allclose(gradient, alone[name])

@@ -176,7 +176,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     )
     worst = max((slope.error for slope in [*agree, *differ]), default=math.nan)
     yield Fact("largest relative error", f"{worst:.2g}")
-    yield Fact("looked at", f"{measured.examples} examples, after {measured.steps} updates")
+    also = ", and at the start where that told nothing" if {slope.steps for slope in totals} > {measured.steps} else ""
+    yield Fact("looked at", f"{measured.examples} examples, after {measured.steps} updates{also}")
     yield Fact("rounding of the loss", f"{measured.epsilon:.1g} of itself")
     if measured.scale == 0:
         yield Fact("regularization", "off")

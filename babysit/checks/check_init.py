@@ -14,7 +14,7 @@ from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Histograms, Table
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary, UnitStatistics
-from babysit.traces import layers, nonlinearities
+from babysit.traces import histograms, layers, nonlinearities
 from babysit.weights import Weight, looked_at
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 ORDER = 20
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "inputs-not-finite")
-BINS = 40  # of the histograms
-CORE = 0.005  # share of each layer's outputs that may lie beyond either end of the histograms' axis: few don't set it
 ROUNDING = 1e-5  # share of the power, from where single precision tells a variance from nothing, to a tenth
 RANGE = 6.0  # spreads between the largest and the smallest of some hundred normal numbers
 LARGE = 1e6  # size that outputs reach by growing alone; what isn't finite behind such a layer has overflowed
@@ -145,7 +143,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     kinds = [call.kind for call in start.calls.values()]
     first = next((i for i, kind in enumerate(kinds) if kind not in ("linear", "norm")), len(kinds))
     gradients = (start.gradients.get(layer.name) for layer in at_start)
-    edges, counts = _histograms(start)
+    edges, counts = histograms(start)
     weights, weights_after = _weights(bench, start, settings.steps)
     return Measurement(
         examples=sum(arrays.count(batch) for batch in bench.first_batches(settings.examples)),
@@ -202,22 +200,6 @@ def _weights(bench: "Bench", start: "Layers", steps: int) -> tuple[tuple[Weight,
         return looked_at(bench, start, 0), looked_at(bench, start, steps)
     except Skip:
         return (), ()
-
-
-def _histograms(start: "Layers") -> tuple[tuple[float, ...], tuple[tuple[int, ...], ...]]:
-    """Counts over bins that all layers share, rectifiers' zeros left out; none where an output isn't finite."""
-    import numpy as np
-
-    samples = {name: x[x != 0] if start.calls[name].kind in RECTIFIED else x for name, x in start.samples.items()}
-    seen = [x.astype(np.float64) for x in samples.values() if len(x)]
-    if not seen or not all(np.isfinite(x).all() for x in seen):
-        return (), ()
-    ends = np.array([np.quantile(x, (CORE, 1 - CORE)) for x in seen])
-    low, high = ends.min(), ends.max()
-    reach = (low, high) if high > low else (low - 0.5, high + 0.5)
-    edges = np.linspace(*reach, BINS + 1)
-    counts = (np.histogram(sample, edges)[0] for sample in samples.values())
-    return tuple(float(edge) for edge in edges), tuple(tuple(int(n) for n in found) for found in counts)
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:

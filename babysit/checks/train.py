@@ -193,6 +193,13 @@ class Settings:
         "standard errors of the validation split that such a gain must amount to, so that it could not be missed there",
         above=0.0,
     )
+    mixed: float = setting(
+        0.5,
+        "what it costs to know nothing on the validation part, as a share of that on the training part, under which it "
+        "holds hardly more than one class, as the first examples of a split in order do, and tells little of the rest",
+        above=0.0,
+        most=1.0,
+    )
     agree: float = setting(
         2.0, "standard errors by which the training metric has to bear out the gain in the loss", above=0.0
     )

@@ -568,6 +568,12 @@ def test_exhibits():
     assert table.rows[1][0] == "w11"
 
 
+def test_it_says_where_the_start_was_looked_at():
+    slopes = (*RIGHT, Slopes(slope("c", steps=0)))
+    facts = list(find_checks()[NAME].exhibits(replace(NUMBERS, slopes=slopes), Settings()))
+    assert facts[2].value == "16 examples, after 50 updates, and at the start where that told nothing"
+
+
 def test_the_measurement_survives_json():
     measurement, _ = measured(NAME, by_hand("penalty left out")(0))
     adapter = TypeAdapter(Measurement)

@@ -15,16 +15,18 @@ from pytorch_programs import linear
 from pytorch_programs import trainer as torch_trainer
 from trainers import TinyTrainer
 
-from babysit import Classification, arrays
+from babysit import Classification, arrays, runner
 from babysit.adapters.numpy import NumpyTrainer
 from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks.check_init import Measurement, Settings, Signals
+from babysit.config import Config
 from babysit.errors import Skip
 from babysit.lab.data import gaussian
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.network import Design
-from babysit.report import Histograms, Table
+from babysit.render import json as as_json
+from babysit.report import Histograms, Severity, Table
 from babysit.statistics import LayerSummary
 from babysit.weights import Weight
 
@@ -812,3 +814,12 @@ def test_one_input_is_one():
     one = replace(weight(1, 1.0, followed_by="relu"), fan_in=1, spread=40.0)
     (found,) = find_checks()[NAME].judge(flowing(20.0, weights=(one,)), Settings())
     assert "He gives 1.41 for 1 input ahead of relu." in found.message
+
+
+def test_a_measurement_outlives_its_file():
+    chosen = {name: check.settings() for name, check in find_checks().items()}
+    plan = runner.plan(Config(select=(NAME,), settings=chosen), find_checks())
+    report = runner.run(faults.zero_weights(0), plan, target="t")
+    read = as_json.read(as_json.render(report, Severity.ERROR))
+    assert repr(read.results[0].measurement) == repr(report.results[0].measurement)  # NaN is NaN
+    assert read.findings == report.findings

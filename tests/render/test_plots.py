@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babysit.render.axes import Axis, axis_over, number
-from babysit.render.histograms import HistogramPlot
+from babysit.render.histograms import HistogramPlot, HistogramsPlot
 from babysit.render.plots import LinePlot, sparkline
-from babysit.report import Curve, Histogram
+from babysit.report import Curve, Histogram, Histograms
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +204,74 @@ def test_many_bins_are_joined(drawn):
     assert rows[-1].startswith("39 to 40 ")
 
 
+LAYERS = Histograms(
+    "outputs by layer",
+    (-1.0, -0.5, 0.0, 0.5, 1.0),
+    {"tanh1": (8.0, 1.0, 0.0, 4.0), "tanh10": (0.0, 0.0, 1000.0, 1.0), "[bold]": (0.0,) * 4},
+)
+
+
+def test_histograms_side_by_side(drawn):
+    assert [row.rstrip() for row in drawn(HistogramsPlot(LAYERS), 60, "utf-8")] == [
+        "outputs by layer",
+        "tanh1   █████████████▂▂▂▂▂▂▂▂▂▂▂▂▂             ▅▅▅▅▅▅▅▅▅▅▅▅▅",
+        "tanh10                            █████████████▁▁▁▁▁▁▁▁▁▁▁▁▁",
+        "[bold]",
+        "        -1                        0                        1",
+    ]
+    assert [row.rstrip() for row in drawn(HistogramsPlot(LAYERS), 60)] == [
+        "outputs by layer",
+        "tanh1   @@@@@@@@@@@@@:::::::::::::             +++++++++++++",
+        "tanh10                            @@@@@@@@@@@@@.............",
+        "[bold]",
+        "        -1                        0                        1",
+    ]
+
+
+@pytest.mark.parametrize(("width", "bar"), [(60, 13), (80, 18), (120, 28)])
+def test_histograms_are_as_wide_as_bins_of_one_width_allow(drawn, width, bar):
+    rows = drawn(HistogramsPlot(LAYERS), width, "utf-8")
+    assert rows[1].count("█") == rows[1].count("▂") == rows[1].count("▅") == bar
+    assert rows[1].index("█") == 8
+    assert rows[-1].rstrip().endswith("1")
+    assert len(rows[-1].rstrip()) == 8 + 4 * bar
+
+
+@pytest.mark.parametrize(
+    ("edges", "axis"),
+    [
+        ((0.0, 1.0, 2.0), "0                                  2"),
+        ((1e-6, 2e-6, 3e-6), "1e-6                            3e-6"),
+        ((-3.0, 0.0, 1.0), "-3                        0        1"),
+        ((-1e-9, 1.0, 2.0), "-1e-9                              2"),
+        ((-2.0, -1.0, 0.0), "-2                                 0"),
+    ],
+)
+def test_the_axis_of_histograms(drawn, edges, axis):
+    (*_, last) = drawn(HistogramsPlot(Histograms("", edges, {"a": (1.0, 2.0)})), 40)
+    assert last.strip() == axis
+
+
+def test_a_bin_that_is_not_empty_shows(drawn):
+    counts = (1e6, *(0.0,) * 38, 1.0)
+    edges = tuple(map(float, range(41)))
+    assert drawn(HistogramsPlot(Histograms("", edges, {"a": counts})), 43)[1] == "a  @" + " " * 38 + "."
+
+
+def test_long_names_leave_room_for_histograms(drawn):
+    made = HistogramsPlot(Histograms("", (0.0, 1.0, 2.0), {"model.layers.0.mlp.activation": (1.0, 2.0)}))
+    _, row, _ = drawn(made, 60, "utf-8")
+    assert row.count("█") == 19
+    assert row.index("▅") == 22  # a third of the width, and two
+
+
+def test_no_histograms(drawn):
+    assert [row.strip() for row in drawn(HistogramsPlot(Histograms("empty", (0.0, 1.0), {})))] == [
+        "empty",
+        "0" + " " * 36 + "1",
+    ]
+
+
 def test_sparklines():
     assert sparkline([1.0, 2.0, 3.0, math.nan], 10).plain == "▁▄█x"
     assert sparkline([1.0, 2.0, 3.0, math.inf], 10, ascii_only=True).plain == ".=@x"
@@ -239,6 +307,24 @@ def test_any_histogram_fits_any_console(drawn, counts, width, start, step):
     edges = tuple(start + step * i for i in range(len(counts) + 1))
     rows = drawn(HistogramPlot(Histogram("units", edges, tuple(counts))), width)
     assert max(map(len, rows)) <= width
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    counts=st.dictionaries(st.text(max_size=50), st.lists(st.floats(0, 1e9), min_size=40, max_size=40), max_size=5),
+    width=st.integers(40, 200),
+    start=st.floats(-1e6, 1e6),
+    step=st.floats(1e-3, 1e6),
+)
+def test_any_histograms_fit_any_console(drawn, counts, width, start, step):
+    from rich.cells import cell_len
+
+    edges = tuple(start + step * i for i in range(41))
+    rows = drawn(
+        HistogramsPlot(Histograms("layers", edges, {name: tuple(row) for name, row in counts.items()})), width, "utf-8"
+    )
+    assert len(rows) == len(counts) + 2
+    assert max(map(cell_len, rows)) <= width
 
 
 @settings(deadline=None)  # the machine may be busy

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from babysit import check
 from babysit.render import formats, terminal
-from babysit.report import Curve, Fact, Finding, Histogram, Report, Result, Seconds, Severity, Status, Table
+from babysit.report import Curve, Fact, Finding, Histogram, Histograms, Report, Result, Seconds, Severity, Status, Table
 
 FAILED_80 = """\
 ✗ FAILED  2 errors, 1 warning in 2 checks (1 skipped) - train.py:trainer, seed 0
@@ -325,6 +325,7 @@ exhibits = st.one_of(
     ),
     st.builds(lambda t: Curve(t, (1.0, 2.0), {t: (1.0, math.nan)}, t, t, marks={t: 1.5}), words),
     st.builds(lambda t: Histogram(t, (0.0, 1.0), (3.0,)), words),
+    st.builds(lambda t: Histograms(t, (-1.0, 0.5, 1.0), {"relu1": (3.0, 1.0), "[bold]": (0.0, 2.0)}), words),
 )
 
 
