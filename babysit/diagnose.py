@@ -91,7 +91,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     ),
     "confident-at-init": ("unexpected-initial-loss", "saturated-activation", "dead-relu", *_FAILING),
     "dead-relu": ("shrinking-activations", *_LOST, *_RATES, *_STUCK),
-    "saturated-activation": (*_LOST, *_RATES, *_STUCK),
+    "saturated-activation": ("shrinking-activations", *_LOST, *_RATES, *_STUCK),
     "constant-activation": ("inputs-ignored", "frozen-parameters", "same-sign-gradient", *_RATES, *_STUCK),
     "idle-maxout-piece": (*_RATES, *_STUCK),
     "collapsed-slope": (*_RATES, *_STUCK),

@@ -282,7 +282,8 @@ class Driven:
             output, found = trainer.gradients(self.ranks.share(batch))
             every = self.ranks.gather(dict(found))
         output = self._output("gradients(batch)", output)
-        return output, {name: sum(own[name] for own in every) / len(every) for name in found}
+        names = dict.fromkeys(name for own in every for name in own)  # a parameter that some ranks alone reach is one
+        return output, {name: sum(own[name] for own in every if name in own) / len(every) for name in names}
 
     def last_gradients(self) -> Mapping[str, Array]:
         """What the latest step used, after accumulation and clipping.

@@ -231,7 +231,7 @@ class UnitStatistics:
             units=units,
             examples=n,
             mean=mean,
-            spread=_root(power / units - mean**2),
+            spread=_root(power / units - mean * mean),
             dead=arrays.total(dead) if self.kind in RECTIFIED else 0,
             saturated=float(sums.get("saturated", 0.0)) / total,
             gradient_through=_not_below_zero(float(sums["through"]) / total) if "through" in sums else 1.0,

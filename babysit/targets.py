@@ -15,7 +15,7 @@ DECIDING = ("binary", "multilabel")
 SUM = 1e-2  # how far from 1 probabilities in half precision may add up to
 MOST_OUTPUTS = 64  # of a regression; maps of targets, such as depth images, say little of an order of examples
 # Examples that the variance must come from (the square of the sum of squares over the sum of fourth powers): a rare
-# class of two stands in one batch by chance now and then, but 20 examples fall apart in two once in 92,378 times.
+# class of two stands in one batch by chance now and then, but 20 examples fall apart in halves once in 92,378 times.
 ENOUGH = 20
 
 quiet = np.errstate(over="ignore", invalid="ignore")
@@ -174,7 +174,7 @@ class BatchOrder:
             return Order(0.0, 0.0, batches, alike=True)
         shares = (self._between - self._powers[0] ** 2 / n)[varies] / total[varies]
         if self.task.name in CLASSIFYING:
-            weights, effective = total[varies] / total.sum(), total.sum() ** 2 / fourth.sum()
+            weights, effective = total[varies] / total.sum(), self._effective_labels(total.sum())
         else:
             weights, effective = 1 / varies.sum(), 1 / np.mean(fourth[varies] / total[varies] ** 2)
         if not effective >= ENOUGH:
@@ -188,6 +188,13 @@ class BatchOrder:
         first, second, third, fourth = self._powers
         mean = first / self._examples
         return second - mean * first, fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**3 * first
+
+    def _effective_labels(self, total: float) -> float:
+        """The same of truth values: an example's distance from the mean is that of all of its truth values together."""
+        counts = self._powers[0]
+        shares = counts / self._examples
+        distances = 1 - 2 * shares + (shares**2).sum()
+        return float(total**2 / (counts * distances**2).sum())
 
 
 def _deviations(share: float, between: int, within: int) -> float:

@@ -118,8 +118,9 @@ class ForwardOnly:
         self._visit = visit
 
     def __call__(self, record: Record) -> None:
-        """Hand the record on."""
-        self._visit(record)
+        """Hand the record on, unless it is a gradient's."""
+        if record.phase == "forward":
+            self._visit(record)
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from trainers import TinyTrainer, softmax
 
-from babysit import Binary, Classification, LanguageModel, Regression
+from babysit import Classification, LanguageModel, Regression
 from babysit.adapters.numpy import NumpyTrainer
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.lab.network import Design

@@ -12,7 +12,7 @@ from trainers import TinyTrainer, TracedTrainer
 from babysit import Record
 from babysit.bench import Bench
 from babysit.errors import Skip
-from babysit.traces import SAMPLE, Call, Layers, layers, look, nonlinearities
+from babysit.traces import SAMPLE, Call, Layers, histograms, layers, look, nonlinearities
 from babysit.trainer import ForwardOnly
 
 
@@ -228,3 +228,33 @@ def test_a_program_with_a_plain_module():
         ("1", "gelu", ("0.weight", "0.bias")),
         ("2", "linear", ("2.weight", "2.bias")),
     ]
+
+
+def drawn(*samples):
+    """The histograms of layers with these outputs, by kind."""
+    return histograms(visited(*(record(f"{kind}{i}", kind, x) for i, (kind, x) in enumerate(samples))))
+
+
+def test_histograms_share_an_axis_on_which_each_layer_loses_little():
+    numbers = np.random.default_rng(0)
+    wide, narrow = numbers.normal(size=(1000, 4)), 0.1 * numbers.normal(size=(1000, 4))
+    edges, counts = drawn(("tanh", narrow), ("tanh", wide))
+    assert (len(edges), [len(row) for row in counts]) == (41, [40, 40])
+    assert (edges[0], edges[-1]) == pytest.approx(np.quantile(wide, (0.005, 0.995)))
+    assert sum(counts[0]) == 4000
+    assert sum(counts[1]) == pytest.approx(0.99 * 4000, abs=2)
+
+
+def test_histograms_of_rectifiers_leave_zeros_out():
+    values = np.maximum(0, np.random.default_rng(0).normal(size=(1000, 4)))
+    kept = np.count_nonzero(values)
+    assert sum(map(sum, drawn(("relu", values))[1])) == pytest.approx(0.99 * kept, abs=2)
+    assert sum(map(sum, drawn(("elu", values))[1])) == pytest.approx(0.995 * 4000, abs=2)  # none lies below 0
+    assert drawn(("relu", 0 * values)) == ((), ())
+
+
+def test_histograms_of_one_number_and_of_none():
+    edges, ((*counts,),) = drawn(("tanh", np.full((5, 2), 3.0)))
+    assert (edges[0], edges[-1], sum(counts)) == (2.5, 3.5, 10)
+    assert drawn(("tanh", np.array([[1.0, np.nan]]))) == drawn(("tanh", np.array([[np.inf, 1.0]]))) == ((), ())
+    assert histograms(Layers(0)) == ((), ())

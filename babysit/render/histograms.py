@@ -1,9 +1,11 @@
 """Histograms as Rich renderables: bars in eighths of a block, or a line of blocks for each of several."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
@@ -63,22 +65,33 @@ class HistogramsPlot:
         """Title, a line for each histogram, and the axis."""
         pen, edges = Pen(options.ascii_only), self.histograms.edges
         yield pen.write(self.histograms.title, "bold")
-        names = [pen.line(name) for name in self.histograms.counts]
-        gutter = min(max((name.cell_len for name in names), default=0), options.max_width // 3)
+        names = [pen.line(name).plain for name in self.histograms.counts]
+        gutter = min(max((cell_len(name) for name in names), default=0), options.max_width // 3)
         bins, room = len(edges) - 1, options.max_width - gutter - 2
         width = bins * (room // bins) or max(8, room)
         for name, counts in zip(names, self.histograms.counts.values(), strict=True):
-            name.truncate(gutter, overflow="ellipsis", pad=True)
-            yield Text.assemble(name, "  ", (_skyline(counts, width, pen.ascii_only), "cyan"))
+            shown = _end_of(name, gutter, pen.ascii_only)
+            yield Text.assemble(shown, "  ", (_skyline(counts, width, pen.ascii_only), "cyan"))
         marks = [(0, number(edges[0])), (width - 1, number(edges[-1]))]
         if edges[0] < 0 < edges[-1]:
             marks.insert(1, (round(-edges[0] / (edges[-1] - edges[0]) * (width - 1)), "0"))
         yield pen.line((" " * (gutter + 2) + label_row(spread_labels(marks, width)), "dim"))
 
 
+def _end_of(name: str, cells: int, ascii_only: bool) -> str:
+    """The name, or as much of its end as fits: names of layers begin alike."""
+    if cell_len(name) <= cells:
+        return set_cell_size(name, cells)
+    mark = "~" if ascii_only else "…"
+    while cell_len(name) > cells - 1:
+        name = name[1:]
+    return set_cell_size(mark + name, cells)
+
+
 def _skyline(counts: Sequence[float], width: int, ascii_only: bool) -> str:
     """The counts as a line of blocks, the highest being the fullest bin; a bin that isn't empty shows."""
     most = max(counts, default=0.0)
     levels = RAMP if ascii_only else BLOCKS
-    cells = [counts[cell * len(counts) // width] for cell in range(width)] if counts else []
+    ends = [cell * len(counts) // width for cell in range(width + 1)] if counts else []
+    cells = [max(counts[start : max(end, start + 1)]) for start, end in itertools.pairwise(ends)]
     return "".join(levels[round(count / most * (len(levels) - 1))] if count > 0 else " " for count in cells)

@@ -16,7 +16,7 @@ from pytorch_programs import program as pytorch_program
 from torch import nn
 from trainers import TinyTrainer
 
-from babysit import Binary, ChanceLoss, Classification, Hinge, MultiLabel, Regression
+from babysit import Binary, ChanceLoss, Classification, Hinge, MultiLabel
 from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.errors import TargetError
@@ -47,8 +47,8 @@ def times(factor):
     return programs.with_inputs(lambda x: factor * x)
 
 
-def images_times(factor, offset=0.0):
-    return lambda seed: programs.images(seed, lambda x: factor * x + offset)
+def images_times(factor):
+    return lambda seed: programs.images(seed, lambda x: factor * x)
 
 
 ARRAYS = {
@@ -70,7 +70,6 @@ ARRAYS = {
     "healthy": (prepared, set()),
     "stretched": (lambda seed: prepared(seed, programs.stretched), {MENTIONED}),
     "images": (programs.images, {MENTIONED}),
-    "images around 0": (images_times(1, -0.35), set()),
     "rare words": (programs.rare_words, set()),
     "grades": (programs.grades, set()),
     "rows standardized": (programs.rows_standardized, set()),
@@ -428,7 +427,7 @@ def test_a_loader_that_never_ends():
     found, settings = measured(NAME, endless, examples=3000)
     assert find_checks()[NAME].judge(found, settings) == []
     assert found.whole == ()
-    assert [leaf.examples for leaf in found.inputs] == [3008, 3020]
+    assert [leaf.examples for leaf in found.inputs] == [3000, 3000]
 
 
 def test_so_many_examples_as_asked_for():
@@ -509,8 +508,8 @@ def test_one_example():
         (
             lambda: in_pytorch(programs.own_statistics(0), 0),
             "split-statistics-differ",
-            "the validation split's inputs are standardized by statistics of their own: by chance, the training split's "
-            "would not fit so exactly.",
+            "the validation split's inputs are standardized by statistics of their own: by chance, the training "
+            "split's would not fit so exactly.",
             "inputs",
         ),
         (

@@ -331,3 +331,17 @@ def test_any_histograms_fit_any_console(drawn, counts, width, start, step):
 @given(values=st.lists(floats, max_size=50), width=st.integers(1, 60))
 def test_any_sparkline_fits(values, width):
     assert sparkline(values, width).cell_len == min(len(values), width)
+
+
+def test_where_bins_are_joined_none_is_lost(drawn):
+    counts, name = (1.0, *(0.0,) * 38, 1.0), "model.layrs.0.mlp.activation"
+    made = HistogramsPlot(Histograms("", tuple(map(float, range(41))), {name: counts}))
+    assert drawn(made, 60)[1] == "~rs.0.mlp.activation  @" + " " * 36 + "@"
+
+
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "…"), ("ascii", "~")])
+def test_of_a_long_name_the_end_is_kept(drawn, encoding, mark):
+    made = Histograms("", (0.0, 1.0, 2.0), {f"model.layrs.{i}.mlp.activation": (1.0, 2.0) for i in range(2)})
+    assert [row[:20] for row in drawn(HistogramsPlot(made), 60, encoding)[1:3]] == [
+        f"{mark}rs.{i}.mlp.activation" for i in range(2)
+    ]

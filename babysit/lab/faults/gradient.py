@@ -28,7 +28,7 @@ def gradient_not_averaged(seed: int = 0) -> LabTrainer:
 @breaks("missing-gradient")
 def layer_detached(seed: int = 0) -> LabTrainer:
     """The output of the first of two hidden layers is detached, so that no gradient reaches its weights."""
-    trainer = assemble(replace(DESIGN, sizes=(2, 20, 100, 3)), seed=seed)
+    trainer = assemble(replace(DESIGN, sizes=(2, 20, 100, 3), l2=0.0), seed=seed)
     layers: dict[str, Layer] = {}
     for name, layer in trainer.network.layers.items():
         layers |= {name: layer, "detached1": Detached()} if name == "affine1" else {name: layer}
@@ -39,4 +39,4 @@ def layer_detached(seed: int = 0) -> LabTrainer:
 @breaks("accumulated-gradient")
 def gradients_accumulate(seed: int = 0) -> LabTrainer:
     """The gradients are never set back to zero, so that each step takes those of all steps before once more."""
-    return assemble(seed=seed, trainer=NeverCleared)
+    return assemble(seed=seed, trainer=NeverCleared, learning_rate=0.01, optimizer="sgd")
