@@ -75,8 +75,8 @@ def constant_features(measured: "Measurement", settings: "Settings") -> Iterator
 def feature_scales_differ(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """The features have very different scales.
 
-    What it finds: a column (or channel) whose spread is many times that of the middle one; or a column whose values
-    move in a range many times smaller than the middle one's.
+    What it finds: a column whose spread and range are many times those of the middle one (of a channel, its spread); or
+    a column whose values move in a range many times smaller than the middle one's.
 
     Why it matters: the large column decides every score, and the learning rate that suits it is many times too low for
     the others: gradient descent crawls along a narrow valley, however long it runs.
@@ -201,7 +201,8 @@ def inputs_not_centered(measured: "Measurement", settings: "Settings") -> Iterat
 def per_batch_preprocessing(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Inputs are scaled by the statistics of their own batch.
 
-    What it finds: batches whose means vary far less than those of random batches must.
+    What it finds: batches whose means, of each feature or of all features together, vary far less than those of random
+    batches must. Batches that are stretched by their own extremes are not found.
 
     Why it matters: an example then looks different in every batch, by what happens to stand beside it; at test time,
     alone or in another batch, it is another input. Statistics are taken once, over the training split ("we

@@ -195,7 +195,8 @@ class PyTorchTrainer:
             loss, scores = self._measured(batch)
             term = self._regularization.term()
             found = self._measured.gradients(loss + term, list(named.values()), self._everything.parameters)
-            pairs = ((name, g) for name, g in zip(named, found, strict=True) if g is not None)
+            dense = (g.to_dense() if g is not None and g.is_sparse else g for g in found)  # an embedding's, on request
+            pairs = ((name, g) for name, g in zip(named, dense, strict=True) if g is not None)
             reached = {name: self._regularization.with_decay(named[name], g) for name, g in pairs}
             penalty = self._regularization.value(term)
         return Output(loss.detach(), penalty, scores), reached
