@@ -167,6 +167,8 @@ def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict
         return {}
     note = f" It memorizes {overfit.examples} examples at this learning rate all the same."
     warned = ["learning-rate-too-low", "killed-by-learning-rate", "idle-maxout-piece", "collapsed-slope"]
+    if any(f.rule in ("loss-not-falling", "loss-diverges") and f.severity is Severity.ERROR for f in findings):
+        warned = warned[2:]  # a rate at which a longer run comes to nothing is not excused
     if any(finding.rule == "summed-loss" for finding in findings):
         warned += ["summed-loss", "unexpected-initial-loss"]
     lowered = {rule: _Excuse(Severity.WARNING, note) for rule in warned}

@@ -139,6 +139,7 @@ def look(trainer: "Driven", batches: list["Batch"], steps: int = 0) -> Layers:
         trainer.trace(batch, found.visit if steps == 0 else ForwardOnly(found.visit))
     for group in found.groups:
         _over_ranks(trainer, group)
+    found.samples = trainer.ranks.gather(found.samples)[0]  # one picture on all ranks
     return found
 
 

@@ -116,6 +116,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     from babysit import arrays
     from babysit.gradients import unreached, used_gradients
 
+    if bench.trainer.ranks.size > 1:
+        raise Skip("the program runs as several processes; its gradients are checked in a single one")
     batch = bench.subset(settings.examples)
     looks = _looks(bench, batch, settings)
     if not looks:
