@@ -197,11 +197,16 @@ def dot(x: Array, y: Array) -> float:
     return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)).item())
 
 
+def like(x: Array, values: Any) -> Array:
+    """NumPy's values as an array of the library, type and device of `x`."""
+    return array_namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+
+
 def on_host(x: Array) -> Any:
-    """The array as NumPy's, on the host; bfloat16, which NumPy lacks, in single precision."""
+    """The array as NumPy's, on the host; a sparse one dense, bfloat16, which NumPy lacks, in single precision."""
     import numpy as np
 
     if not is_torch_array(x):
         return np.asarray(x)
-    plain = x.detach().cpu()
+    plain = (x.to_dense() if x.is_sparse else x).detach().cpu()
     return plain.float().numpy() if str(plain.dtype) == "torch.bfloat16" else plain.numpy()

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from babysit.errors import LostError, Skip, TargetError
+from babysit.plain_updates import Rprop
+from babysit.treatments import Treated, treatments
+
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.checks.overfit import Settings
     from babysit.trainer import Array, Batch, Output
+    from babysit.treatments import Step
 
 
 class Outcome(StrEnum):
@@ -43,13 +48,14 @@ class Attempt:
 
 
 def attempt(
-    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: "Settings"
+    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: "Settings", step: "Step | None" = None
 ) -> tuple[Attempt, "Output"]:
-    """Step on the one batch until the outcome is clear."""
+    """Step on the one batch, in the program's own way or another, until the outcome is clear."""
     losses: list[float] = []
     outcome = None
+    step = step or bench.trainer.step
     while outcome is None and len(losses) < settings.steps:
-        output = bench.trainer.step(batch)
+        output = step(batch)
         losses.append(output.loss)
         score = math.nan
         if output.loss <= settings.memorized * yardstick or len(losses) % settings.window == 0:
@@ -112,6 +118,20 @@ def other_attempts(
             return
         if tried.outcome is Outcome.DIVERGED:
             too_high = min(too_high, rate)
+
+
+def treated_attempts(bench: "Bench", batch: "Batch", yardstick: float, settings: "Settings") -> Iterator[Treated]:
+    """Attempts at the user's learning rate with one thing changed, each from the same start."""
+    for treatment in treatments(bench, lambda trainer: Rprop(trainer).step):
+        try:
+            with bench.borrowed(scale=0.0) as trainer:
+                step, rate = treatment.begin(trainer), trainer.learning_rate
+                tried, _ = attempt(bench, treatment.prepare(batch), rate, yardstick, settings, step)
+        except LostError:
+            raise
+        except (Skip, TargetError):  # the program can't take the change: nothing is shown by it
+            continue
+        yield Treated(treatment.name, tried.outcome in LEARNED, tried.losses[-1], len(tried.losses))
 
 
 def affordable(bench: "Bench", wanted: int) -> int:

@@ -46,6 +46,9 @@ Expected = Annotated[
 ]
 FailOn = Annotated[Severity | None, typer.Option(help="least severity that makes the exit code 1 (default: error)")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="the verdict and a line for each finding")]
+Treatment = Annotated[
+    bool | None, typer.Option(help="where overfit or train fails, try what may cure it (default: True)")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting of a check; repeatable")]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
@@ -86,10 +89,18 @@ def _options(values: dict[str, Any], **more: Any) -> Any:
     return Options(**{**values, **lists, **more})
 
 
-def _run(**values: Any) -> int:
+def _run(treatment: bool | None, **values: Any) -> int:
     from babysit import command
 
-    return command.check(_options(values))
+    return command.check(_options(values, settings=_treatment(treatment)))
+
+
+def _treatment(wanted: bool | None) -> dict[str, Any]:
+    """The setting of this name of every check that has one."""
+    fields = (
+        (check.name, field.name) for check in find_checks().values() for field in dataclasses.fields(check.settings)
+    )
+    return {f"{check}.{name}": wanted for check, name in fields if name == "treatment"}
 
 
 def _check_body(name: str, daily: list[str]) -> Callable[..., int]:
@@ -119,7 +130,12 @@ def _daily(check: Check) -> list[inspect.Parameter]:
     ]
 
 
-_command("run", "All checks, in the order of the lecture.", [_parameter("target", Target, None)], _run)
+_command(
+    "run",
+    "All checks, in the order of the lecture.",
+    [_parameter("target", Target, None), _parameter("treatment", Treatment, None)],
+    _run,
+)
 for _name, _found in find_checks().items():
     _settings = _daily(_found)
     _command(
@@ -131,12 +147,19 @@ for _name, _found in find_checks().items():
     )
 
 
-def _demo(fault: str | None, list_faults: bool, activation: str, initialization: str | None, **values: Any) -> int:
+def _demo(
+    fault: str | None,
+    list_faults: bool,
+    activation: str,
+    initialization: str | None,
+    treatment: bool | None,
+    **values: Any,
+) -> int:
     from babysit.lab import show
 
     if list_faults:
         return show.list_faults()
-    return show.demo(_options(values), fault, activation, initialization)
+    return show.demo(_options(values, settings=_treatment(treatment)), fault, activation, initialization)
 
 
 _command(
@@ -151,6 +174,7 @@ _command(
             Annotated[str | None, typer.Option(help="he, xavier, small-normal, large-normal, ...")],
             None,
         ),
+        _parameter("treatment", Treatment, None),
     ],
     _demo,
 )

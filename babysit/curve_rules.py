@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from babysit import curves
 from babysit.check import rule
 from babysit.report import Finding
+from babysit.treatments import advice, sentence
 
 if TYPE_CHECKING:
     from babysit.checks.train import Measurement, Settings
@@ -116,9 +117,11 @@ def loss_diverges(measured: "Measurement", settings: "Settings") -> Iterator[Fin
     told = beyond(measured, settings)
     if told:
         yield loss_diverges.error(
-            f"{told}.",
+            f"{told}.{sentence(measured.treated)}",
             where=f"update {len(measured.run.losses)}",
-            suggestion="Lower the learning rate by a factor of 3 to 10; `babysit lr-scan` names one.",
+            suggestion=advice(
+                measured.treated, "Lower the learning rate by a factor of 3 to 10; `babysit lr-scan` names one."
+            ),
             losses=list(measured.run.losses[-SHOWN:]),
             learning_rate=measured.learning_rate,
         )
@@ -151,9 +154,12 @@ def loss_not_falling(measured: "Measurement", settings: "Settings") -> Iterator[
     if _stands(measured, course, settings):
         yield loss_not_falling.error(
             f"the loss goes from {_first(measured):.4g} to {course.end:.4g} in {took(measured)}; to know nothing costs "
-            f"{known:.4g}.",
-            suggestion="See whether a few examples can be memorized (`babysit overfit`); if so, whether inputs and "
-            "targets belong together.",
+            f"{known:.4g}.{sentence(measured.treated)}",
+            suggestion=advice(
+                measured.treated,
+                "See whether a few examples can be memorized (`babysit overfit`); if so, whether inputs and targets "
+                "belong together.",
+            ),
             first=_first(measured),
             last=course.end,
             ignorance=known,

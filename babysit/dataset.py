@@ -161,6 +161,23 @@ class Overlap:
     expected: float
 
 
+@dataclass(frozen=True)
+class Sight:
+    """How scores along a sequence, whose targets are part of the inputs, change with the inputs.
+
+    Args:
+        offset: How many places further on in the inputs a score's target stands; 1 for the next token.
+        target: Change of a score with the place that holds its target, over the spread of the scores.
+        later: Its change with all places from there on, those at its own place left out.
+        noise: Its change from one evaluation to the next.
+    """
+
+    offset: int
+    target: float
+    later: float
+    noise: float
+
+
 def some(classes: list[int]) -> str:
     """The first of them, and how many more."""
     return ", ".join(map(str, classes[:5])) + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")

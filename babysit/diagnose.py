@@ -10,6 +10,7 @@ from typing import Any
 
 from babysit.attempts import LEARNED
 from babysit.report import Finding, Severity
+from babysit.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED
 
 LARGEST_FED = 10.0  # root mean square of what the first layer is fed; from there check-data warns of inputs
 
@@ -35,6 +36,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "evaluate-changes-state": ("state-not-restored", "nondeterministic-evaluation", "batch-leak", "train-eval-gap"),
     "inputs-not-finite": ("non-finite-loss", "bad-output", "unexpected-initial-loss", *_FAILING),
     "labels-out-of-range": ("task-mismatch", "bad-output", "unexpected-initial-loss", "class-imbalance", *_STUCK),
+    "target-leak": ("overfitting-gap", "split-overlap", "range-edge"),
     "constant-features": (
         "dead-relu",
         "shrinking-activations",
@@ -118,6 +120,17 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "no-usable-learning-rate": ("range-edge", "overfitting-gap", *_CURVES),
     "loss-diverges": ("noisy-loss", "update-ratio-out-of-range", "loss-not-falling", "overfitting-gap"),
     "loss-not-falling": ("loss-plateau", "underfitting", "loss-metric-disagree", "update-ratio-out-of-range"),
+}
+
+# Which rules' causes a treatment takes away, and which failures of a check it is tried on.
+_TAKES_AWAY: Mapping[str, tuple[str, ...]] = {
+    STANDARDIZED: ("inputs-badly-scaled", "inputs-not-centered", "feature-scales-differ"),
+    REDRAWN: ("symmetric-weights", "mis-scaled-weights"),
+    UNREGULARIZED: ("regularization-dominates", "regularization-lowers-loss"),
+}
+_FAILURES: Mapping[str, tuple[str, ...]] = {
+    "overfit": ("cannot-overfit", "constant-predictions", "overfit-too-slow", "overfit-diverges"),
+    "train": ("loss-not-falling", "loss-diverges"),
 }
 
 
@@ -230,7 +243,7 @@ def _lower(finding: Finding, excuses: Mapping[str, _Excuse]) -> Finding:
 
 def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
     """`EXPLAINS`, as far as the measurements bear it out."""
-    causes = dict(EXPLAINS)
+    causes = _tested(EXPLAINS, measurements)
     overfit, loss = measurements.get("overfit"), measurements.get("check-loss")
     if overfit is not None and overfit.own.outcome not in LEARNED and not overfit.cures:
         # no learning rate makes it memorize, so the learning rate is not what keeps it from memorizing
@@ -242,6 +255,17 @@ def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
         for rule in ("dead-relu", "constant-activation", "saturated-activation"):
             causes[rule] = tuple(c for c in causes[rule] if c != "inputs-ignored")
     return causes
+
+
+def _tested(causes: Mapping[str, tuple[str, ...]], measurements: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The causes with what treatments have shown: what was taken away in vain does not explain the failure."""
+    tested = dict(causes)
+    for check, failures in _FAILURES.items():
+        for treated in getattr(measurements.get(check), "treated", ()):
+            for rule in _TAKES_AWAY.get(treated.treatment, ()):
+                others = tuple(c for c in tested[rule] if c not in failures)
+                tested[rule] = others + failures if treated.cured else others
+    return tested
 
 
 def _consequences(cause: Finding, findings: list[Finding], causes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

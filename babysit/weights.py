@@ -129,6 +129,18 @@ def _owned(found: "Layers", held: Mapping[str, "Array"]) -> dict[str, "Call"]:
     return owned
 
 
+def biases(found: "Layers", held: Mapping[str, "Array"]) -> list[str]:
+    """The vectors that linear layers add to their outputs: what first shows up behind one, with an entry a unit."""
+    known: set[str] = set()
+    names = []
+    for call in found.calls.values():
+        new = [name for name in call.parameters if name in held and name not in known]
+        known.update(new)
+        if call.kind == "linear":
+            names += [name for name in new if tuple(held[name].shape) in ((call.units,), (1, call.units))]
+    return names
+
+
 def _joins(weights: "Array", call: "Call", found: "Layers") -> bool:
     """Whether they join all of the layer's inputs to all of its units, as tables, gains and grouped filters don't."""
     others = list(weights.shape)

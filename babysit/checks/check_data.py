@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit.check import setting
-from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap
+from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight
 from babysit.errors import LostError, Skip, TargetError
 from babysit.input_rules import (
     constant_features,
@@ -27,6 +27,7 @@ from babysit.label_rules import (
     targets_badly_scaled,
     unshuffled_batches,
 )
+from babysit.leak_rules import target_leak
 from babysit.report import Exhibit, Fact, Table
 from babysit.split_rules import split_overlap, split_statistics_differ
 
@@ -39,6 +40,7 @@ BLOCKED_BY = ()
 RULES = (
     inputs_not_finite,
     labels_out_of_range,
+    target_leak,
     constant_features,
     feature_scales_differ,
     inputs_badly_scaled,
@@ -139,6 +141,12 @@ class Settings:
         "training, by Chernoff's bound of the binomial law, over all classes", above=0.0, most=1.0,
     )  # fmt: skip
 
+    leak: float = setting(
+        1e-3, "change of a score with the place of the inputs that holds its target, over the spread of the scores, "
+        "from where it sees it: causal networks compute the same whatever comes later, within single precision's "
+        "1e-5", above=0.0,
+    )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -152,6 +160,8 @@ class Measurement:
         whole: Splits that were seen to their end.
         comparisons: Arrays of the inputs in both splits.
         overlap: Examples in both splits; None without a validation split.
+        holding: Columns of the inputs that hold the targets.
+        sight: What scores along a sequence depend on, where its targets are part of the inputs; else None.
         is_regression: Whether the targets are numbers to be predicted.
         is_text: Whether the task is to predict words.
     """
@@ -163,6 +173,8 @@ class Measurement:
     whole: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     overlap: Overlap | None
+    holding: tuple[str, ...]
+    sight: Sight | None
     is_regression: bool
     is_text: bool
 
@@ -188,7 +200,7 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Go through both splits; of several ranks, the first one's share stands for all."""
-    from babysit import splits
+    from babysit import leaks, splits
     from babysit.reading import Split
 
     train = Split("train", bench.task).read(bench, settings.examples)
@@ -207,6 +219,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         whole=tuple(s.name for s in both if s.whole),
         comparisons=tuple(comparison for comparison in found if comparison is not None),
         overlap=splits.overlap(train.digests, val.digests) if val.examples else None,
+        holding=leaks.columns(bench.pool(), bench.task),
+        sight=leaks.sight(bench),
         is_regression=bench.task.name == "regression",
         is_text=bench.task.name == "language-model",
     )

@@ -2,7 +2,9 @@
 
 With all regularization off, a network that works drives the loss of a tiny subset to its floor, and its training
 accuracy to 1.00 (CS231n, lecture 6, "babysitting the learning process", step 3). It is a test of the machinery:
-random labels are memorized too. Where it fails at the user's learning rate, other rates are tried from the same start.
+random labels are memorized too. Where it fails at the user's learning rate, other rates are tried from the same start,
+and then treatments, one at a time: standardized inputs, weights drawn anew, plain gradients instead of the program's
+own update. What cures it is told.
 """
 
 import math
@@ -10,16 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.attempts import LEARNED, Attempt, Outcome, affordable, other_attempts, own_attempt
+from babysit.attempts import (
+    LEARNED,
+    Attempt,
+    Outcome,
+    affordable,
+    other_attempts,
+    own_attempt,
+    treated_attempts,
+)
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Curve, Exhibit, Fact, Finding
+from babysit.treatments import PLAIN, RATE, Treated, advice, sentence
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")
+NEAR = 100.0  # times the user's rate: one further off that works speaks of updates scaled by something else
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,12 @@ class Settings:
     beyond: float = setting(
         0.01, "share of the targets' range by which they must lie beyond what the output reaches", above=0.0, most=1.0
     )
-    treat: bool = setting(True, "where the user's learning rate fails, try others from the same start", measures=True)
+    treatment: bool = setting(
+        True,
+        "where the user's learning rate fails, try others from the same start, and what else may cure it",
+        option=True,
+        measures=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class Measurement:
         examples: Examples to memorize.
         constant_loss: Loss of the best constant prediction for them.
         attempts: The user's learning rate, then the ones tried since that failed.
+        treated: What else was tried since that failed, at the user's learning rate.
         frozen: Parameters that did not move in the first attempt.
         frozen_share: Their share of all parameter values.
         parameters: Number of named parameters; 0 where the trainer can't name them.
@@ -104,6 +122,7 @@ class Measurement:
     examples: int
     constant_loss: float
     attempts: tuple[Attempt, ...]
+    treated: tuple[Treated, ...]
     frozen: tuple[str, ...]
     frozen_share: float
     parameters: int
@@ -137,9 +156,11 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     if not yardstick > 0:
         raise Skip(f"the chance loss is {yardstick:g}, so there is no floor to hold the loss against")
     own, final_scores, frozen, sizes = own_attempt(bench, batch, yardstick, settings)
-    attempts = [own]
-    if settings.treat and own.outcome not in LEARNED:
+    attempts: list[Attempt] = [own]
+    treated: list[Treated] = []
+    if settings.treatment and own.outcome not in LEARNED:
         attempts += other_attempts(bench, batch, own, yardstick, settings)
+        treated += treated_attempts(bench, batch, yardstick, settings)
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
     least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
@@ -148,6 +169,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         examples=arrays.count(batch),
         constant_loss=yardstick,
         attempts=tuple(attempts),
+        treated=tuple(treated),
         frozen=tuple(frozen),
         frozen_share=sum(sizes[name] for name in frozen) / max(1, sum(sizes.values())),
         parameters=len(sizes),
@@ -169,7 +191,11 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
         yield Fact(f"training {measured.metric}", f"{own.score:.2f}")
     yield Fact("loss of the best constant prediction", f"{measured.constant_loss:.4g}")
     for tried in measured.attempts[1:]:
-        yield Fact(f"tried learning rate {tried.learning_rate:.3g}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
+        rate = RATE.format(tried.learning_rate)
+        yield Fact(f"tried {rate}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
+    for treated in measured.treated:
+        went = f"{'cured' if treated.cured else 'in vain'}, loss {treated.loss:.3g} after {treated.steps} steps"
+        yield Fact(f"tried {treated.treatment}", went)
     yield Curve(
         "loss on the tiny subset",
         tuple(float(i) for i in range(len(own.losses))),
@@ -181,12 +207,25 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
 
 
 def _cure(measured: Measurement) -> str:
-    """What other learning rates showed, as a sentence."""
+    """What other learning rates and treatments showed, in sentences."""
     if measured.cures:
         cure = measured.cures[0]
-        return f" From the same start it memorizes at {cure.learning_rate:.3g} in {len(cure.losses)} steps."
-    tried = ", ".join(f"{a.learning_rate:.3g}" for a in measured.attempts[1:])
-    return f" It does not memorize at {tried} either." if tried else ""
+        rates = f" From the same start it memorizes at {cure.learning_rate:.3g} in {len(cure.losses)} steps."
+    else:
+        tried = ", ".join(f"{a.learning_rate:.3g}" for a in measured.attempts[1:])
+        rates = f" It does not memorize at {tried} either." if tried else ""
+    return rates + sentence(measured.treated)
+
+
+def _remedy(measured: Measurement, otherwise: str) -> str:
+    """What to do, by what cured it; by the learning rate where one near the user's did."""
+    own, treated = measured.own.learning_rate, measured.treated
+    if measured.cures:
+        cure = measured.cures[0].learning_rate
+        otherwise = f"{'Lower' if cure < own else 'Raise'} the learning rate to {cure:.3g}."
+        if 1 / NEAR <= cure / own <= NEAR:
+            treated = tuple(t for t in treated if t.treatment != PLAIN)
+    return advice(treated, otherwise)
 
 
 def _went(attempt: Attempt, metric: str) -> str:
@@ -216,9 +255,9 @@ def overfit_diverges(measured: Measurement, settings: Settings) -> Iterator[Find
         yield overfit_diverges.error(
             f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
             f"{_went(measured.own, measured.metric)}.{_cure(measured)}",
-            suggestion=f"Lower the learning rate to {cure:.3g}."
-            if cure
-            else "Check the gradient against a numeric one; look at the size of the first update.",
+            suggestion=_remedy(
+                measured, "Check the gradient against a numeric one; look at the size of the first update."
+            ),
             learning_rate=measured.own.learning_rate,
             works_at=cure if cure is not None else math.nan,
         )
@@ -258,8 +297,8 @@ def overfit_too_slow(measured: Measurement, settings: Settings) -> Iterator[Find
     yield find(
         f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
         f"{_went(measured.own, measured.metric)}, too slow to memorize them."
-        f"{_cure(measured) if measured.cures else ''}",
-        suggestion=f"Raise the learning rate to about {rate:.3g}, or find what shrinks the updates.",
+        f"{_cure(measured) if measured.cures else sentence(measured.treated)}",
+        suggestion=_remedy(measured, f"Raise the learning rate to about {rate:.3g}, or find what shrinks the updates."),
         learning_rate=measured.own.learning_rate,
         works_at=measured.cures[0].learning_rate if measured.cures else math.nan,
     )
@@ -288,9 +327,9 @@ def cannot_overfit(measured: Measurement, settings: Settings) -> Iterator[Findin
             f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
             f"{_went(measured.own, measured.metric)}; the best constant prediction has {measured.constant_loss:.4g}."
             f"{_cure(measured)}",
-            suggestion=f"Lower the learning rate to {cure:.3g}."
-            if cure
-            else "Look for parameters without gradient, a missing nonlinearity, or a wrong loss.",
+            suggestion=_remedy(
+                measured, "Look for parameters without gradient, a missing nonlinearity, or a wrong loss."
+            ),
             learning_rate=measured.own.learning_rate,
             loss=measured.own.losses[-1],
             constant_loss=measured.constant_loss,

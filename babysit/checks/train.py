@@ -3,12 +3,14 @@
 A monitored run at the user's own settings, on what the program's own loader gives (CS231n, course notes "neural
 networks 3", "babysitting the learning process"): the loss of every update and, at a dozen moments, loss and metric of
 both splits, how far each update moves the weights, the gradients, dead and saturated units. It ends early where the
-loss passes three times what it began with. `--record FILE` keeps all of it, a JSON object a line, while the run goes.
+loss passes three times what it began with. Where it comes to nothing, short runs from the same start show what cures
+it: other rates, no regularization, standardized inputs, weights drawn anew, plain gradients. `--record FILE` keeps all
+of it, a JSON object a line, while the run goes.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit import curves
@@ -25,7 +27,8 @@ from babysit.curve_rules import (
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
 from babysit.monitoring import Run, Weights
 from babysit.parts import Ignorance
-from babysit.report import Exhibit, Fact, Table
+from babysit.report import Exhibit, Fact, Severity, Table
+from babysit.treatments import Treated
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -70,6 +73,18 @@ class Settings:
     )
     record: str = setting(
         "", "file for the record of the run, JSON lines, overwritten; none where empty", option=True, measures=True
+    )
+    treatment: bool = setting(
+        True,
+        "where the run comes to nothing, try from the same start what may cure it",
+        option=True,
+        measures=True,
+    )
+    treated: int = setting(
+        100,
+        "updates under one treatment; what cures a run shows in its first steep fall, a third of the run",
+        least=10,
+        measures=True,
     )
     examples: int = setting(
         512,
@@ -243,6 +258,7 @@ class Measurement:
         run: What was seen.
         train: What is reached on the training part without knowing anything.
         val: The same on the validation part.
+        treated: What was tried from the same start where the run came to nothing.
     """
 
     metric: str
@@ -251,17 +267,23 @@ class Measurement:
     run: Run
     train: Ignorance
     val: Ignorance
+    treated: tuple[Treated, ...] = ()
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Watch the run; where it ends flat, go on for a bit at a tenth of the learning rate."""
+    """Watch the run; where it ends flat, go on for a bit at a tenth of the learning rate; where it fails, treat it."""
     from babysit import scores
     from babysit.monitoring import monitored
+    from babysit.treated_runs import treated_runs
 
     scores.require_fit(bench)
     run, train, val = monitored(bench, settings)
     asked = 0 if settings.epochs else settings.steps
-    return Measurement(bench.task.metric, bench.trainer.learning_rate, asked, run, train, val)
+    measured = Measurement(bench.task.metric, bench.trainer.learning_rate, asked, run, train, val)
+    found = (*loss_diverges(measured, settings), *loss_not_falling(measured, settings))
+    if settings.treatment and run.losses and any(finding.severity is Severity.ERROR for finding in found):
+        measured = replace(measured, treated=tuple(treated_runs(bench, settings, run.losses, train)))
+    return measured
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
@@ -287,6 +309,9 @@ def _facts(measured: Measurement) -> Iterator[Fact]:
     if run.slower:
         after = curves.mean(run.slower[-curves.WINDOW :])
         yield Fact("at a tenth of the rate", f"{after:.4g} after {len(run.slower)} more updates")
+    for treated in measured.treated:
+        went = f"{'cured' if treated.cured else 'in vain'}, loss {treated.loss:.3g} after {treated.steps} updates"
+        yield Fact(f"tried {treated.treatment}", went)
 
 
 def _course(values: tuple[float, ...], form: str) -> str:

@@ -21,6 +21,7 @@ HEALTHY = Measurement(
     examples=20,
     constant_loss=2.0,
     attempts=(OWN,),
+    treated=(),
     frozen=(),
     frozen_share=0.0,
     parameters=4,
@@ -181,7 +182,7 @@ def test_the_cure_is_named():
 
 
 def test_nothing_else_is_tried_where_that_is_not_wanted():
-    measurement, _ = measured(NAME, rate_of(100.0, "sgd")(0), treat=False)
+    measurement, _ = measured(NAME, rate_of(100.0, "sgd")(0), treatment=False)
     assert len(measurement.attempts) == 1
 
 

@@ -1,0 +1,93 @@
+"""Short runs of training under a treatment each, where the program's own run comes to nothing."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from babysit import curves
+from babysit.errors import LostError, Skip, TargetError
+from babysit.monitoring import ACCUMULATED, passes
+from babysit.plain_updates import Adam
+from babysit.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
+
+if TYPE_CHECKING:
+    from babysit.bench import Bench
+    from babysit.checks.train import Settings
+    from babysit.driven import Driven
+    from babysit.parts import Ignorance
+    from babysit.treatments import Step
+
+LOWER, HIGHER = (0.1, 0.01), (10.0, 100.0)  # times the user's rate: a decade is what trying by hand steps by
+
+
+def treated_runs(
+    bench: "Bench", settings: "Settings", losses: Sequence[float], known: "Ignorance"
+) -> Iterator[Treated]:
+    """Runs from the user's start with one thing changed, on what the program's own loader gives.
+
+    Args:
+        bench: Nothing of it is borrowed.
+        settings: How long a run is, and what a clear fall is.
+        losses: Of the program's own run; lower rates alone are tried where they blew up.
+        known: What it costs to know nothing.
+    """
+    first, end = losses[0], curves.mean(losses[-curves.window(len(losses)) :])
+    level = min((x for x in (first, known.loss) if math.isfinite(x)), default=math.nan)
+    clear = settings.drop * abs(known.loss if math.isfinite(known.loss) else first)
+    aim, rose = level - clear, not end < first + clear
+    factors = LOWER if rose else (HIGHER[0], LOWER[0], *HIGHER[1:])
+    for treatment in _kinds(bench, factors):
+        try:
+            with bench.borrowed():
+                treated = _run(bench.trainer, treatment, settings)
+        except LostError:
+            raise
+        except (Skip, TargetError):  # the program can't take the change: nothing is shown by it
+            continue
+        yield Treated(treatment.name, *_outcome(treated, aim, settings), len(treated))
+
+
+def _kinds(bench: "Bench", factors: Sequence[float]) -> Iterator[Treatment]:
+    for factor in factors:
+        rate = factor * bench.trainer.learning_rate
+        yield Treatment(RATE.format(rate), _at(rate))
+    strengths = bench.trainer.strengths()
+    if strengths is None or strengths:
+        yield Treatment(UNREGULARIZED, _unregularized)
+    yield from treatments(bench, lambda trainer: Adam(trainer).step)
+
+
+def _at(rate: float) -> "Callable[[Driven], Step]":
+    def begin(trainer: "Driven") -> "Step":
+        trainer.learning_rate = rate
+        return trainer.step
+
+    return begin
+
+
+def _unregularized(trainer: "Driven") -> "Step":
+    trainer.regularization_scale = 0.0
+    return trainer.step
+
+
+def _run(trainer: "Driven", treatment: Treatment, settings: "Settings") -> list[float]:
+    step = treatment.begin(trainer)
+    losses: list[float] = []
+    for batch in islice(passes(trainer), ACCUMULATED * settings.treated):
+        output = step(treatment.prepare(batch)) if batch is not None else None
+        if output is None or not (output.updated or not math.isfinite(output.loss)):
+            continue
+        losses.append(output.loss)
+        if len(losses) == settings.treated or not math.isfinite(output.loss):
+            break
+    return losses
+
+
+def _outcome(losses: Sequence[float], aim: float, settings: "Settings") -> tuple[bool, float]:
+    """Whether the loss has clearly fallen, and where it ended."""
+    if not losses or not math.isfinite(losses[-1]):
+        return False, math.nan
+    last = losses[-curves.window(len(losses)) :]
+    end, noise = curves.mean(last), curves.scatter(losses) / math.sqrt(len(last))
+    return end + settings.sigmas * noise < aim, end
