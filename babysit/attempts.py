@@ -13,6 +13,7 @@ from babysit.treatments import Treated, treatments
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.checks.overfit import Settings
+    from babysit.task import Task
     from babysit.trainer import Array, Batch, Output
     from babysit.treatments import Step
 
@@ -23,6 +24,7 @@ class Outcome(StrEnum):
     MEMORIZED = "memorized"
     AT_FLOOR = "at the floor"  # every prediction right, the loss flat above zero
     DIVERGED = "diverged"
+    BY_LOSS_ALONE = "memorized in the loss alone"
     STALLED = "stalled"
     UNFINISHED = "unfinished"
 
@@ -47,8 +49,35 @@ class Attempt:
     score: float
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What counts as memorized.
+
+    Args:
+        constant: Loss of the best constant prediction.
+        loss: Loss from where on the examples are memorized.
+        score: The task's metric from where on they are.
+        half: The metric that is half of the way there from the best constant prediction; NaN where there is none.
+    """
+
+    constant: float
+    loss: float
+    score: float
+    half: float
+
+
+def aim_for(task: "Task", batch: "Batch", memorized: float) -> Aim:
+    """The aim: all but a small share of what lies between the best constant prediction and the best possible one."""
+    from babysit.floors import floor
+
+    constant = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
+    (least, best), blind = floor(task, batch), task.best_constant_score(batch[1])
+    share = 1 - memorized
+    return Aim(constant, least + memorized * (constant - least), best * share, (blind + best) / 2)
+
+
 def attempt(
-    bench: "Bench", batch: "Batch", rate: float, yardstick: float, settings: "Settings", step: "Step | None" = None
+    bench: "Bench", batch: "Batch", rate: float, aim: "Aim", settings: "Settings", step: "Step | None" = None
 ) -> tuple[Attempt, "Output"]:
     """Step on the one batch, in the program's own way or another, until the outcome is clear."""
     losses: list[float] = []
@@ -58,9 +87,9 @@ def attempt(
         output = step(batch)
         losses.append(output.loss)
         score = math.nan
-        if output.loss <= settings.memorized * yardstick or len(losses) % settings.window == 0:
+        if output.loss <= aim.loss or len(losses) % settings.window == 0:
             score = _score(bench, output, batch)
-        outcome = _outcome(losses, score, yardstick, settings)
+        outcome = _outcome(losses, score, aim, settings)
         bench.advance(len(losses), settings.steps)
     score = _score(bench, output, batch)
     return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), score), output
@@ -78,29 +107,29 @@ def step_scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | No
     return bench.trainer.evaluate(batch, training=True).scores
 
 
-def _outcome(losses: list[float], score: float, yardstick: float, settings: "Settings") -> Outcome | None:
+def _outcome(losses: list[float], score: float, aim: "Aim", settings: "Settings") -> Outcome | None:
     """What the attempt has come to; None while that is open."""
     loss, window = losses[-1], settings.window
     if not math.isfinite(loss):
         return Outcome.DIVERGED
-    if loss <= settings.memorized * yardstick and not score < 1 - settings.memorized:
+    if loss <= aim.loss and not score < aim.score:
         return Outcome.MEMORIZED
     half = losses[-(window // 2) :]
-    if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], yardstick):
+    if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], aim.constant):
         return Outcome.DIVERGED
     if len(losses) % window:
         return None
+    if len(losses) >= 3 * window and max(losses[-2 * window :]) <= aim.loss and score < aim.half:
+        return Outcome.BY_LOSS_ALONE
     if len(losses) > 3 * window:
         before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
         if recent > before * (1 - settings.progress):
-            right = score == 1.0 and loss < yardstick
+            right = score == 1.0 and loss < aim.constant
             return Outcome.AT_FLOOR if right else Outcome.STALLED
     return None
 
 
-def other_attempts(
-    bench: "Bench", batch: "Batch", own: Attempt, yardstick: float, settings: "Settings"
-) -> Iterator[Attempt]:
+def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", settings: "Settings") -> Iterator[Attempt]:
     """Attempts at other rates from the same start, until one memorizes or none is left to try.
 
     Lower rates alone where the user's diverged; else higher ones first, up to where they diverge.
@@ -112,7 +141,7 @@ def other_attempts(
         if rate > too_high:
             continue
         with bench.borrowed(scale=0.0, learning_rate=rate):
-            tried, _ = attempt(bench, batch, rate, yardstick, settings)
+            tried, _ = attempt(bench, batch, rate, aim, settings)
         yield tried
         if tried.outcome in LEARNED:
             return
@@ -120,13 +149,13 @@ def other_attempts(
             too_high = min(too_high, rate)
 
 
-def treated_attempts(bench: "Bench", batch: "Batch", yardstick: float, settings: "Settings") -> Iterator[Treated]:
+def treated_attempts(bench: "Bench", batch: "Batch", aim: "Aim", settings: "Settings") -> Iterator[Treated]:
     """Attempts at the user's learning rate with one thing changed, each from the same start."""
     for treatment in treatments(bench, lambda trainer: Rprop(trainer).step):
         try:
             with bench.borrowed(scale=0.0) as trainer:
                 step, rate = treatment.begin(trainer), trainer.learning_rate
-                tried, _ = attempt(bench, treatment.prepare(batch), rate, yardstick, settings, step)
+                tried, _ = attempt(bench, treatment.prepare(batch), rate, aim, settings, step)
         except LostError:
             raise
         except (Skip, TargetError):  # the program can't take the change: nothing is shown by it
@@ -150,7 +179,7 @@ def affordable(bench: "Bench", wanted: int) -> int:
 
 
 def own_attempt(
-    bench: "Bench", batch: "Batch", yardstick: float, settings: "Settings"
+    bench: "Bench", batch: "Batch", aim: "Aim", settings: "Settings"
 ) -> tuple[Attempt, "Array | None", list[str], dict[str, int]]:
     """The attempt at the user's learning rate, its last scores, the parameters that never moved, and all sizes."""
     from babysit import arrays
@@ -159,7 +188,7 @@ def own_attempt(
     with bench.borrowed(scale=0.0) as trainer:
         named = trainer.supports(SupportsParameters)
         before = arrays.duplicate(dict(trainer.parameters())) if named else {}
-        own, output = attempt(bench, batch, trainer.learning_rate, yardstick, settings)
+        own, output = attempt(bench, batch, trainer.learning_rate, aim, settings)
         final_scores = step_scores(bench, output, batch)
         after = dict(trainer.parameters()) if named else {}
         frozen = [name for name in before if arrays.same(before[name], after[name])]

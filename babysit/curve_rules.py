@@ -315,8 +315,9 @@ def noisy_loss(measured: "Measurement", settings: "Settings") -> Iterator[Findin
 def update_ratio_out_of_range(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Updates are far too long, or far too short, for the weights they change.
 
-    What it finds: a weight matrix whose updates have, in the middle of the run, more than a tenth of its own norm; or
-    a network none of whose matrices is changed by a millionth while its loss does not fall.
+    What it finds: a weight matrix whose updates have, in the middle of the run, more than a tenth of its own norm, or
+    have made a hundredfold of it by the end; or a network none of whose matrices is changed by a millionth while its
+    loss does not fall.
 
     Why it matters: "a rough heuristic is that this ratio should be somewhere around 1e-3. If it is lower than this
     then the learning rate might be too low. If it is higher then the learning rate is likely too high". What moved
@@ -335,6 +336,7 @@ def update_ratio_out_of_range(measured: "Measurement", settings: "Settings") -> 
     matrices = [(r, w) for w in measured.run.weights if w.axes > 1 and math.isfinite(r := ratio(w))]
     if not matrices:
         return
+    yield from _outgrown([w for _, w in matrices], measured.learning_rate, settings)
     largest, where = max(matrices, key=lambda pair: pair[0])
     long = [(r, w) for r, w in matrices if r > settings.large_ratio and not (well and _grew(w))]
     if long:
@@ -362,6 +364,22 @@ def update_ratio_out_of_range(measured: "Measurement", settings: "Settings") -> 
             suggestion="Raise the learning rate, or find what clips or scales the gradients.",
             ratio=largest,
             learning_rate=measured.learning_rate,
+        )
+
+
+def _outgrown(matrices: "list[Weights]", rate: float, settings: "Settings") -> Iterator[Finding]:
+    """Matrices that have grown out of all proportion; those that began at or near zero are left alone."""
+    known = [(norms[0], norms[-1], w) for w in matrices if (norms := [n for n in w.norms if math.isfinite(n)])]
+    usual = statistics.median(first for first, _, _ in known) if known else 0.0
+    grown = [(last / first, w) for first, last, w in known if first > 0 and first >= usual / 10]
+    times, where = max(grown, key=lambda pair: pair[0], default=(0.0, None))
+    if where is not None and times > settings.grown:
+        yield update_ratio_out_of_range.error(
+            f"{where.name} has grown to {times:.3g} times its norm in the run.",
+            where=where.name,
+            suggestion="Lower the learning rate; see whether the optimizer's settings are what you mean.",
+            times=times,
+            learning_rate=rate,
         )
 
 

@@ -178,6 +178,24 @@ class Sight:
     noise: float
 
 
+@dataclass(frozen=True)
+class Tie:
+    """The column that loses most of its tie to the targets between the splits.
+
+    Args:
+        name: The column.
+        train: Its correlation with the targets in training; with classes, the root of the variance's share between
+            them.
+        val: The same in validation.
+        sigmas: How many standard errors the two are apart.
+    """
+
+    name: str
+    train: float
+    val: float
+    sigmas: float
+
+
 def some(classes: list[int]) -> str:
     """The first of them, and how many more."""
     return ", ".join(map(str, classes[:5])) + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from babysit.attempts import LEARNED
+from babysit import curves
+from babysit.attempts import LEARNED, Outcome
 from babysit.report import Finding, Severity
 from babysit.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED
 
+CLEAR = 3.0  # standard errors by which a run's loss has to fall, and
+LEARNS = 0.2  # the share of it, to speak for a program; as `train` has them
 LARGEST_FED = 10.0  # root mean square of what the first layer is fed; from there check-data warns of inputs
 
 # What each fault brings about. A rule explains only findings that are there, and none that is more severe than itself.
@@ -34,6 +37,7 @@ _LARGE = ("confident-at-init", "unexpected-initial-loss", "saturated-activation"
 _FAILING = (*_THROWN, *_RATES, *_STUCK)
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "evaluate-changes-state": ("state-not-restored", "nondeterministic-evaluation", "batch-leak", "train-eval-gap"),
+    "nondeterministic-evaluation": ("decay-not-applied", "train-eval-gap", "overfitting-gap"),
     "inputs-not-finite": ("non-finite-loss", "bad-output", "unexpected-initial-loss", *_FAILING),
     "labels-out-of-range": ("task-mismatch", "bad-output", "unexpected-initial-loss", "class-imbalance", *_STUCK),
     "target-leak": ("overfitting-gap", "split-overlap", "range-edge"),
@@ -166,7 +170,8 @@ class _Excuse:
 
 def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> Mapping[str, _Excuse]:
     """By rule, what other measurements say in the program's favour; the strongest last."""
-    return _prior_known(measurements) | _memorized(findings, measurements) | _scaled_inside(measurements)
+    told = (_prior_known(measurements), _trains(findings, measurements), _memorized(findings, measurements))
+    return told[0] | told[1] | told[2] | _scaled_inside(measurements)
 
 
 def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
@@ -188,6 +193,22 @@ def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict
     sizes = ("inputs-badly-scaled", "inputs-not-centered", "targets-badly-scaled")
     lowered |= {rule: _Excuse(Severity.INFO, note, of=(Severity.WARNING,)) for rule in sizes}
     return lowered | {"same-sign-gradient": _Excuse(Severity.INFO, note)}
+
+
+def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+    """A run at the user's own rate that learns: longer than a scan's short ones, it shows that there is a rate."""
+    train = measurements.get("train")
+    if train is None:
+        return {}
+    course = curves.course(train.run.losses)
+    errors = {f.rule for f in findings if f.severity is Severity.ERROR}
+    if course is None or errors & {"loss-not-falling", "loss-diverges", "loss-metric-disagree"}:
+        return {}
+    clear = course.falls(CLEAR) and course.lost > LEARNS * abs(course.start)
+    if not clear and "overfitting-gap" not in errors:  # which speaks of a training loss that fell
+        return {}
+    note = f" Yet {len(train.run.losses)} updates at yours take it from {course.start:.4g} to {course.end:.4g}."
+    return {"no-usable-learning-rate": _Excuse(Severity.INFO, note)}
 
 
 def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
@@ -250,6 +271,9 @@ def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
         for rule in ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate"):
             causes[rule] = tuple(c for c in causes[rule] if c not in ("cannot-overfit", "overfit-diverges"))
         causes["cannot-overfit"] += ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate")
+    if overfit is not None and overfit.own.outcome is Outcome.BY_LOSS_ALONE:
+        causes["loss-metric-disagree"] = ("cannot-overfit",)
+        causes["cannot-overfit"] = tuple(c for c in causes["cannot-overfit"] if c != "loss-metric-disagree")
     if loss is not None and not loss.inputs_vary:  # before any layer can be at fault
         causes["inputs-ignored"] += ("dead-relu", "constant-activation", "saturated-activation")
         for rule in ("dead-relu", "constant-activation", "saturated-activation"):

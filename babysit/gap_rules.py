@@ -138,7 +138,8 @@ def loss_metric_disagree(measured: "Measurement", settings: "Settings") -> Itera
 
     What it finds: a training loss a fifth below what it costs to know nothing, while the metric of the same examples
     is no better than that of one prediction for all, through the second half of the run, nor has come a fifth of the
-    way to perfect. Accuracy is not asked where most examples are of one class: there it is blind.
+    way to perfect. An error where the loss has fallen by half of that or more. Accuracy is not asked where most
+    examples are of one class: there it is blind.
 
     Why it matters: the loss is what is minimized, the metric what is wanted. Where they part, one of them is not
     computed from what you think: scores in another order than the labels, a loss that leaves most examples out.
@@ -155,10 +156,13 @@ def loss_metric_disagree(measured: "Measurement", settings: "Settings") -> Itera
         return
     last, late = gained[-1], gained[len(gained) // 2 :]
     way = settings.disagree * (1 - known.score)
-    lower = last.since(gained[0]).loss > settings.disagree * abs(known.loss) and last.pays(settings.sigmas)
+    gain = last.since(gained[0]).loss
+    lower = gain > settings.disagree * abs(known.loss) and last.pays(settings.sigmas)
     no_better = all(not g.shows(settings.agree) and g.score + settings.sigmas * g.score_error < way for g in late)
     if lower and no_better:
-        yield loss_metric_disagree.warning(
+        far = gain > settings.far_apart * abs(known.loss)
+        find = loss_metric_disagree.error if far else loss_metric_disagree.warning
+        yield find(
             f"the training loss falls to {moments[-1].loss:.4g}, where to know nothing costs {known.loss:.4g}; but the "
             f"{measured.metric} of the same examples is {moments[-1].score:.3g}, and one prediction for all has "
             f"{known.score:.3g}.",

@@ -154,17 +154,19 @@ def class_imbalance(measured: "Measurement", settings: "Settings") -> Iterator[F
 def targets_badly_scaled(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """The targets of a regression are far from size 1.
 
-    What it finds: numbers to be predicted whose root mean square is many times 1, or a small fraction of it.
+    What it finds: numbers to be predicted whose root mean square is many times 1, or a small fraction of it; several
+    outputs of one error whose ranges differ by a factor of 10, or 100 for an error.
 
     Why it matters: a fresh network answers about 0, give or take 1. Targets of 100 must be reached by the last bias
     and weights alone, at a thousandth a step under Adam; squared errors of 10,000 throw plain gradient descent off.
-    Targets of a thousandth make a loss of a millionth, which looks learned from the start.
+    Targets of a thousandth make a loss of a millionth, which looks learned from the start. Of outputs that differ by a
+    factor of 100, the smaller one has a ten-thousandth of the squared error, and is as good as left out.
 
     What to try: standardize the targets by the training split's mean and spread, and undo it in the predictions; or
     start the last bias at their mean.
 
     When it is wrong: where the learning rate was chosen for them: a network that memorizes 20 examples at it lowers
-    this finding.
+    the warning. Where the loss weighs its outputs.
 
     References: CS231n, course notes "neural networks 2", regression; LeCun et al., "Efficient BackProp" (1998), 4.5.
     """
@@ -176,6 +178,17 @@ def targets_badly_scaled(measured: "Measurement", settings: "Settings") -> Itera
                 where=leaf.name,
                 suggestion="Standardize the targets by the training split's mean and spread.",
                 size=leaf.size,
+            )
+        apart = leaf.widest_range / leaf.narrowest_range if leaf.narrowest_range > 0 else math.nan
+        if leaf.split == "train" and len(leaf.shape) == 1 and apart >= settings.scales:
+            find = targets_badly_scaled.error if apart >= settings.far_scales else targets_badly_scaled.warning
+            yield find(
+                f"output {leaf.widest} of the {leaf.name} has a range of {leaf.widest_range:.3g}, output "
+                f"{leaf.narrowest} one of {leaf.narrowest_range:.3g}: of a squared error they have shares like "
+                f"{apart**2:.2g} to 1.",
+                where=f"{leaf.name}[{leaf.narrowest}]",
+                suggestion="Standardize each output by the training split's mean and spread, or weigh the errors.",
+                apart=apart,
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.dataset import Sight
+from babysit.dataset import Sight, Tie
 from babysit.errors import LostError, Skip, TargetError
 from babysit.features import Array
 
@@ -92,6 +92,50 @@ def _on_a_line(table: Array, targets: Array) -> list[int]:
     slopes = np.divide(x.T @ y, power, out=np.zeros(x.shape[1]), where=power > 0)
     off = np.sqrt(np.mean((y[:, None] - slopes * x) ** 2, axis=0))
     return [int(c) for c in np.flatnonzero(off < EXACT * spread)]
+
+
+def lost_ties(train: "list[Batch]", val: "list[Batch]", task: "Task") -> tuple[Tie, ...]:
+    """Columns that are tied to the targets in training, and not in validation.
+
+    Correlations of the two splits are compared by Fisher's z, whose error is (n - 3)^-1/2 whatever the correlation;
+    that with classes is the root of the share of the variance that lies between them, less what chance puts there.
+    """
+    both = _joined_pairs(train), _joined_pairs(val)
+    found = []
+    for name in both[0][0].keys() & both[1][0].keys():
+        (x, y), (xv, yv) = ((tables[name], targets) for tables, targets in both)
+        if y is None or yv is None or min(len(y), len(yv)) < FEWEST or x.shape[1:] != xv.shape[1:]:
+            continue
+        tied, still = _correlations(x, y, task), _correlations(xv, yv, task)
+        apart = np.abs(np.arctanh(tied) - np.arctanh(still)) / math.sqrt(1 / (len(y) - 3) + 1 / (len(yv) - 3))
+        column = int(np.argmax(np.abs(tied) - np.abs(still)))
+        found.append(Tie(f"{name}[{column}]", float(tied[column]), float(still[column]), float(apart[column])))
+    return tuple(found)
+
+
+def _joined_pairs(batches: "list[Batch]") -> tuple[dict[str, Array], Array | None]:
+    targets: Array | None = next(iter(_joined([batch[1] for batch in batches]).values()), None)
+    if targets is not None:
+        targets = targets.reshape(-1) if targets.size == len(targets) else None
+    return dict(_tables([batch[0] for batch in batches])), targets
+
+
+def _correlations(table: Array, targets: Array, task: "Task") -> Array:
+    """Of each column with the targets; 0 where either doesn't vary. Within 1e-6 of 1 at most, so that z is finite."""
+    x = table - table.mean(axis=0)
+    power = (x**2).sum(axis=0)
+    if task.name in ("classification", "hinge"):
+        classes, members = np.unique(targets, return_inverse=True)
+        means = np.array([x[members == k].mean(axis=0) for k in range(len(classes))])
+        between = np.bincount(members) @ means**2
+        share = np.divide(between, power, out=np.zeros(x.shape[1]), where=power > 0)
+        chance = (len(classes) - 1) / max(1, len(targets) - 1)
+        found = np.sqrt(np.maximum(0.0, share - chance))
+    else:
+        y = targets - targets.mean()
+        size = np.sqrt(power * (y**2).sum())
+        found = np.divide(x.T @ y, size, out=np.zeros(x.shape[1]), where=size > 0)
+    return np.clip(found, -1 + 1e-6, 1 - 1e-6)
 
 
 def sight(bench: "Bench") -> Sight | None:

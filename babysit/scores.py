@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
 from babysit import arrays
 from babysit.bench import Bench
@@ -34,6 +34,7 @@ class Look:
     probability_loss: float = math.nan
     distributions: bool = False
     problem: str = ""
+    own_loss: bool = False
 
 
 def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], loss: float) -> Look:
@@ -56,7 +57,7 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
     joined = arrays.concatenate([s for s, _ in alike]) if scores[0] is not None else None
     problem = task.problem(joined, truth)
     if problem:
-        return Look(task, {}, problem=problem)
+        return Look(task, {}, problem=problem, own_loss=joined is not None and _is_own(task, joined, truth, loss))
     chance = task.chance_losses(truth)
     if joined is None:
         return Look(task, chance)
@@ -81,11 +82,33 @@ def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], los
         reference_loss=multiple * reference,
         probability_loss=probability,
         distributions=are_distributions(joined),
+        own_loss=task.metric == "R²" and not math.isclose(loss, multiple * reference, rel_tol=SAME),
     )
 
 
-def _shape(x: Any) -> tuple[int, ...]:
-    return tuple(x.shape[1:]) if x is not None else ()
+def _is_own(task: Task, scores: Array, targets: Array, loss: float) -> bool:
+    """Whether a regression's loss of scores that don't fit the targets is other than the errors of the two broadcast.
+
+    Those are what a last layer of the wrong size gives by accident; other losses need other shapes on purpose.
+    """
+    import numpy as np
+
+    if task.metric != "R²" or not math.isfinite(loss):
+        return False
+    predicted, true = arrays.on_host(scores).astype(np.float64), arrays.on_host(targets).astype(np.float64)
+    try:
+        errors = np.abs(predicted - true)
+    except ValueError:  # they don't even broadcast
+        return True
+    outputs = errors.size / len(errors)
+    absolute, squared = float(np.mean(errors)), float(np.mean(errors**2))
+    usual = [absolute, absolute * outputs, *(squared * times for times in (1.0, 0.5, outputs, outputs / 2))]
+    return not any(math.isclose(loss, value, rel_tol=0.05) for value in usual)  # batches of other sizes, summed up
+
+
+def _shape(x: Any) -> list[tuple[int, ...]]:
+    """Of each array in it, past the axis of examples."""
+    return [tuple(leaf.shape[1:]) for _, leaf in arrays.leaves(x) if is_array_api_obj(leaf)]
 
 
 def require_fit(bench: Bench) -> None:

@@ -18,7 +18,7 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
 
     What it finds: inputs whose means or spreads differ between the splits, by more than sampling explains and by enough
     to matter; a validation split that was scaled by its own statistics; labels that are common in validation and almost
-    absent in training.
+    absent in training; a column that tells the targets in training, and tells next to nothing on the validation split.
 
     Why it matters: the network is tested on something else than it learned. Any statistics of preprocessing are those
     of the training split, applied to all others; the same mean is subtracted from the test data (the lecture).
@@ -34,6 +34,7 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
     (1908), for the test, here with the larger variance of the two splits.
     """
     yield from _different_labels(measured, settings)
+    yield from _lost_ties(measured, settings)
     overlap = measured.overlap
     is_training = overlap is not None and 2 * overlap.common > overlap.examples  # whose statistics these are, then
     for found in measured.comparisons:
@@ -69,6 +70,22 @@ def _most(found: Comparison, settings: "Settings") -> bool:
         or found.shift >= settings.shift
         or ratio >= settings.ratio
     )
+
+
+def _lost_ties(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """A column that was made with the training targets, that stands elsewhere, or labels that are named otherwise."""
+    for tie in measured.ties:
+        strong = abs(tie.train) >= settings.tied and tie.sigmas >= settings.sigmas
+        if strong and tie.val * math.copysign(1, tie.train) < settings.lost * abs(tie.train):
+            yield split_statistics_differ.error(
+                f"{tie.name} is tied to the targets in training (correlation {tie.train:.2f}), and not so on the "
+                f"validation split ({tie.val:.2f}).",
+                where=tie.name,
+                suggestion="See whether the column was made with the training targets, and whether columns and labels "
+                "stand in the same order in both splits.",
+                train=tie.train,
+                val=tie.val,
+            )
 
 
 def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:

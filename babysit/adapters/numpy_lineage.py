@@ -147,7 +147,9 @@ def records(layers: Layers) -> Iterator[Record]:
             name = ",".join(found.names)
             seen[name] = seen.get(name, 0) + 1
             name = name if seen[name] == 1 else f"{name} ({seen[name]})"
-            yield Record(name, "linear", "forward", axis, _matrix(found.inputs.value), values, found.names)
+            went_in = _matrix(found.inputs.value)
+            fed = went_in if went_in.ndim == values.ndim else None  # several products at once, as of maxout's pieces
+            yield Record(name, "linear", "forward", axis, fed, values, found.names)
         elif match := layers.matches.get(node):
             count += 1
             inputs = [_matrix(source.value) for source in match.sources]

@@ -81,6 +81,7 @@ class Trace(TorchFunctionMode):
         self._layers: dict[str, dict[Any, str]] = {}  # names by place, and by what tells the layers of one place apart
         self._open: list[Bounded] = []
         self._marked: list[weakref.ref[Tensor]] = []
+        self._strangers: dict[int, tuple[Tensor, Lineage]] = {}  # parameters that the model doesn't know of
         self._watching = True
 
     @contextmanager
@@ -132,7 +133,16 @@ class Trace(TorchFunctionMode):
 
     def _lineage(self, x: Tensor) -> Lineage | None:
         found: Lineage | None = getattr(x, ATTRIBUTE, None)
-        return found if found is not None else self._weights.get(id(x))
+        if found is None:
+            found = self._weights.get(id(x))
+        return self._stranger(x) if found is None and isinstance(x, nn.Parameter) else found
+
+    def _stranger(self, x: Tensor) -> Lineage:
+        """That of a parameter which the model doesn't know of: layers in a plain list, or made on the way."""
+        if id(x) not in self._strangers:
+            name = f"unregistered parameter {len(self._strangers) + 1}"
+            self._strangers[id(x)] = x, Lineage(names=(name,), weight=True)
+        return self._strangers[id(x)][1]
 
     def _mark(self, result: Any, lineage: Lineage) -> None:
         for x in (result,) if isinstance(result, Tensor) else tensors_in((result,)):

@@ -103,7 +103,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     output = scores.end_of(bench)
     start, later = layers(bench, settings.examples), layers(bench, settings.examples, settings.steps)
     before, after = nonlinearities(start), nonlinearities(later)
-    at_start = tuple(layer.summary() for layer in before.values())
+    names = [name for name in before if name in after]  # an expert of many may be called at one time alone
+    at_start = tuple(before[name].summary() for name in names)
     if broken := next((layer.name for layer in at_start if not math.isfinite(layer.mean)), ""):
         raise Skip(f"the outputs of {broken} are not finite, so their statistics say nothing")
     return Measurement(
@@ -111,8 +112,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         steps=later.steps,
         learning_rate=bench.trainer.learning_rate,
         at_start=at_start,
-        after=tuple(layer.summary() for layer in after.values()),
-        killed=tuple(arrays.total(after[name].dead() & ~layer.dead()) for name, layer in before.items()),
+        after=tuple(after[name].summary() for name in names),
+        killed=tuple(arrays.total(after[name].dead() & ~before[name].dead()) for name in names),
         fed=tuple(layer.summary() for layer in start.fed.values()),
         output=output[1] if output else "",
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit.check import setting
-from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight
+from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
 from babysit.errors import LostError, Skip, TargetError
 from babysit.input_rules import (
     constant_features,
@@ -115,6 +115,14 @@ class Settings:
         0.5, "share of the features that differ between the splits, from where it is an error: preparation touches all "
         "or most of them, a drift of the data few", above=0.0, most=1.0,
     )  # fmt: skip
+    tied: float = setting(
+        0.7, "correlation of a column with the targets in training, from where it has to hold on the validation split: "
+        "half of the variance", above=0.0, most=1.0,
+    )  # fmt: skip
+    lost: float = setting(
+        0.5, "share of such a correlation that must be left there; a drift of the data seldom takes half of it",
+        above=0.0, most=1.0,
+    )  # fmt: skip
     overlap: float = setting(
         0.05, "share of validation examples that are in the training split, from where it is an error",
         above=0.0, most=1.0,
@@ -161,6 +169,7 @@ class Measurement:
         comparisons: Arrays of the inputs in both splits.
         overlap: Examples in both splits; None without a validation split.
         holding: Columns of the inputs that hold the targets.
+        ties: Of each table of inputs, the column that is tied to the targets in training alone.
         sight: What scores along a sequence depend on, where its targets are part of the inputs; else None.
         is_regression: Whether the targets are numbers to be predicted.
         is_text: Whether the task is to predict words.
@@ -174,6 +183,7 @@ class Measurement:
     comparisons: tuple[Comparison, ...]
     overlap: Overlap | None
     holding: tuple[str, ...]
+    ties: tuple[Tie, ...]
     sight: Sight | None
     is_regression: bool
     is_text: bool
@@ -220,6 +230,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         comparisons=tuple(comparison for comparison in found if comparison is not None),
         overlap=splits.overlap(train.digests, val.digests) if val.examples else None,
         holding=leaks.columns(bench.pool(), bench.task),
+        ties=leaks.lost_ties(bench.pool(), bench.pool("val"), bench.task) if val.examples else (),
         sight=leaks.sight(bench),
         is_regression=bench.task.name == "regression",
         is_text=bench.task.name == "language-model",

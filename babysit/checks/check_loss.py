@@ -102,6 +102,7 @@ class Measurement:
         steps: Updates made before these three; 0 where the loss depends on the inputs from the start.
         inputs_vary: Whether any input differs between examples.
         task_problem: What speaks against the stated task; empty if nothing does.
+        own_loss: Whether the loss is none of the task's errors of these scores, standard or broadcast.
     """
 
     task: str
@@ -131,6 +132,7 @@ class Measurement:
     steps: int
     inputs_vary: bool
     task_problem: str
+    own_loss: bool
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -176,6 +178,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         steps=steps,
         inputs_vary=arrays.varies(bench.subset(settings.examples)[0]),
         task_problem=seen.problem,
+        own_loss=seen.own_loss,
     )
 
 
@@ -244,12 +247,15 @@ def task_mismatch(measured: Measurement, settings: Settings) -> Iterator[Finding
 
     What to try: compare the size of the last layer with the number of classes, and labels with 0 to C - 1.
 
-    When it is wrong: if the task given to babysit is not the program's own: name the right one.
+    When it is wrong: if the task given to babysit is not the program's own: name the right one. A regression whose
+    loss is of its own, with several scores for each target (quantiles, mean and variance), is warned of, since babysit
+    can't grade it: state `ChanceLoss(value)`.
 
     References: CS231n, course notes "linear classification", softmax classifier.
     """
     if measured.task_problem:
-        yield task_mismatch.error(
+        find = task_mismatch.warning if measured.own_loss else task_mismatch.error
+        yield find(
             f"{measured.task_problem[0].upper()}{measured.task_problem[1:]}.",
             suggestion="Compare the last layer's size and the labels' range with the task's classes.",
             task=measured.task,
@@ -275,7 +281,7 @@ def normalized_scores(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     to_logits = abs(measured.training_loss - measured.reference_loss)
     to_probabilities = abs(measured.training_loss - measured.probability_loss)
-    if measured.probabilities and to_logits < to_probabilities:
+    if measured.probabilities and to_logits < to_probabilities / 2:
         yield normalized_scores.error(
             f"the scores are probabilities already, and the loss ({measured.training_loss:.4g}) treats them as logits: "
             f"read as probabilities they would give {measured.probability_loss:.4g}.",
@@ -404,9 +410,11 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     chances = " or ".join(f"{value:.4g} ({reason})" for reason, value in measured.chance.items())
     evidence = {"loss": loss, "chance": most, "tolerance": excess + noise, "examples": measured.examples}
     if loss > most + excess + noise + settings.resolution * abs(most):
-        yield unexpected_initial_loss.error(
+        find = unexpected_initial_loss.info if measured.own_loss else unexpected_initial_loss.error
+        own = " The loss is none of the usual errors of these scores, so it may have another." * measured.own_loss
+        yield find(
             f"the first loss is {loss:.4g}; knowing nothing gives {chances}. The spread of the scores explains "
-            f"{excess:.2g} and sampling {noise:.2g} of the difference.",
+            f"{excess:.2g} and sampling {noise:.2g} of the difference.{own}",
             suggestion="Compute the loss of one example by hand from its scores and its target.",
             **evidence,
         )

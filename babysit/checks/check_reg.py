@@ -39,6 +39,19 @@ class Settings:
         "since Adam takes every step equally long: decay that drowns the data reaches 0.8 there, less in small layers",
         above=0.0,
     )
+    learning: int = setting(
+        50, "updates with regularization, and without, whose gains are compared", least=1, measures=True
+    )
+    left: float = setting(
+        0.1,
+        "share of what those without gain that is left with it, under which it dominates: dropout of a half and usual "
+        "decay leave more than half",
+        above=0.0,
+        most=1.0,
+    )
+    gained: float = setting(
+        0.2, "share of the first loss that must be gained without for that, so that noise is none", above=0.0, most=1.0
+    )
     away: float = setting(
         0.1,
         "cosine by which regularization may point away from zero; a penalty of the right sign points there, or to the "
@@ -70,6 +83,8 @@ class Measurement:
             where parameters can't be named.
         step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
         own_change: Relative change of a step from scale 0 to 1; NaN where parameters can't be named.
+        gain: By how much updates lower the loss in evaluation mode.
+        free_gain: The same with all regularization off.
         direction: Cosine between what ten times the strength adds to a step and the way to zero; NaN where unknown.
     """
 
@@ -84,6 +99,8 @@ class Measurement:
     step_change: float
     own_change: float
     direction: float
+    gain: float
+    free_gain: float
 
     @property
     def share(self) -> float:
@@ -124,6 +141,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         with bench.borrowed(scale=scale) as trainer:
             noisy.append(trainer.evaluate(batch, training=True).loss)
     steps = _in_a_step(bench, settings)
+    gain, free_gain = _gains(bench, batch, outputs[1].loss, settings)
     measured = Measurement(
         examples=arrays.count(batch),
         strengths=dict(strengths or {}),
@@ -136,10 +154,24 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         step_change=steps.step_change,
         own_change=steps.own_change,
         direction=steps.direction,
+        gain=gain,
+        free_gain=free_gain,
     )
     if strengths is None and not _has_effect(measured, settings):
         raise Skip("no penalty, weight decay or dropout shows at any scale, so there is nothing to check")
     return measured
+
+
+def _gains(bench: "Bench", batch: "Batch", first: float, settings: Settings) -> tuple[float, float]:
+    """By how much the same updates lower the loss with regularization and without."""
+    with bench.trained(settings.learning) as (trainer, _):
+        own = trainer.evaluate(batch).loss
+    with bench.borrowed(scale=0.0) as trainer:
+        for done, some in zip(range(settings.learning), bench.stream(), strict=False):
+            trainer.step(some)
+            bench.advance(done, settings.learning)
+        free = trainer.evaluate(batch).loss
+    return first - own, first - free
 
 
 def _weighs(bench: "Bench") -> bool:
@@ -295,12 +327,14 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
     """Regularization pulls harder than the data.
 
     What it finds: in one real step, regularization alone moves the weights towards zero at least half as far as the
-    data moves them anywhere; or a quarter as far, and the penalty is more than half of the first loss.
+    data moves them anywhere; or a quarter as far, and the penalty is more than half of the first loss. Or next to
+    nothing is left of what the first updates gain without it, as where dropout hides all but a few units.
 
-    Why it matters: the weights shrink faster than the data can hold them up, and the network ends by predicting the
-    same for every input, at the chance loss.
+    Why it matters: the weights shrink faster than the data can hold them up, or each update sees another network than
+    the one before, and the network ends by predicting the same for every input, at the chance loss.
 
-    What to try: a strength ten to a thousand times smaller; the usual ones for weight decay lie between 1e-5 and 1e-2.
+    What to try: a strength ten to a thousand times smaller; the usual ones for weight decay lie between 1e-5 and 1e-2,
+    and dropout hides a tenth to a half of the units.
 
     When it is wrong: where the data's gradient is almost zero at the start, and grows soon after.
 
@@ -319,6 +353,17 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
             suggestion="Divide the regularization strength by 100 and look again.",
             pull=measured.pull,
             share=measured.share,
+        )
+    elif measured.free_gain > settings.gained * abs(measured.data_losses[1]) and (
+        measured.gain < settings.left * measured.free_gain
+    ):
+        stated = ", ".join(f"{name} {value:.3g}" for name, value in measured.strengths.items() if value)
+        yield regularization_dominates.error(
+            f"{settings.learning} updates lower the loss by {measured.gain:.3g}, and by {measured.free_gain:.3g} with "
+            f"regularization off{f' ({stated})' if stated else ''}.",
+            suggestion="Regularize far less: keep more of the units, or divide the strength by 100.",
+            gain=measured.gain,
+            free_gain=measured.free_gain,
         )
 
 

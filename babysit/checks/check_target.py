@@ -46,6 +46,8 @@ class Measurement:
         learning_rate: The user's learning rate.
         evaluation_changed: Names in the state that an evaluation (evaluation mode) changed.
         training_evaluation_changed: The same for an evaluation in training mode.
+        reseeded_losses: Losses in evaluation mode, each with the global generators seeded otherwise.
+        unregularized_losses: The same with all regularization off; empty where the generators make no difference.
         evaluation_losses: Losses of one batch, evaluated again and again in evaluation mode.
         parameters: Number of named arrays that a step could move.
         moved: How many of them the steps moved.
@@ -61,6 +63,8 @@ class Measurement:
     learning_rate: float
     evaluation_changed: tuple[str, ...]
     training_evaluation_changed: tuple[str, ...]
+    reseeded_losses: tuple[float, ...]
+    unregularized_losses: tuple[float, ...]
     evaluation_losses: tuple[float, ...]
     parameters: int
     moved: int
@@ -94,6 +98,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         training_changed = arrays.differing(start, trainer.save())
         problem = _output_problem(trainer, batch, output)
 
+    reseeded = _reseeded(bench, batch, None)
     first, saved = _replay(bench, batch, None, settings)
     not_restored = arrays.differing(start, bench.trainer.save())
     again, loaded = _replay(bench, batch, arrays.independent(start), settings)
@@ -103,6 +108,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         learning_rate=bench.trainer.learning_rate,
         evaluation_changed=tuple(evaluation_changed),
         training_evaluation_changed=tuple(training_changed),
+        reseeded_losses=reseeded,
+        unregularized_losses=_reseeded(bench, batch, 0.0) if len(set(reseeded)) > 1 else (),
         evaluation_losses=tuple(losses),
         parameters=first.parameters,
         moved=first.moved,
@@ -113,6 +120,18 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         replayed_losses=again.losses,
         output_problem=problem,
     )
+
+
+def _reseeded(bench: "Bench", batch: "Batch", scale: float | None) -> tuple[float, ...]:
+    """The loss in evaluation mode under three seeds: an evaluation that puts generators back repeats its own noise."""
+    from babysit import seeds
+
+    losses = []
+    with bench.borrowed(scale=scale) as trainer:
+        for seed in range(3):
+            seeds.seed_everything(seed)
+            losses.append(trainer.evaluate(batch).loss)
+    return tuple(losses)
 
 
 def _replay(bench: "Bench", batch: "Batch", state: "State | None", settings: Settings) -> tuple[_Replay, "State"]:
@@ -165,12 +184,13 @@ def _broadcast_problem(trainer: "Driven", batch: "Batch", output: "Output") -> s
     if scores is None or not arrays.are_scores(targets) or task.problem(scores, targets):
         return ""
     reverse = arrays.take(targets, range(arrays.count(batch))[::-1])
-    aligned = task.reference_loss(scores, reverse) - task.reference_loss(scores, targets)
+    paired = task.reference_loss(scores, targets)
+    aligned = (task.reference_loss(scores, reverse) - paired) / paired if paired else 0.0
     other = trainer.evaluate((inputs, reverse), training=True)
     if other.scores is not None and not arrays.same(other.scores, scores):
         return ""  # targets are inputs too, as a decoder's are
-    moved = other.loss - output.loss
-    if not abs(aligned) > VISIBLE * abs(output.loss) or not abs(moved) < abs(aligned) / 100:
+    moved = (other.loss - output.loss) / output.loss if output.loss else 0.0  # of a loss in whatever units
+    if not abs(aligned) > VISIBLE or not abs(moved) < abs(aligned) / 100:
         return ""
     return (
         f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} seem to broadcast: the loss is the same when "
@@ -316,7 +336,8 @@ def step_changes_nothing(measured: Measurement, settings: Settings) -> Iterator[
 def nondeterministic_evaluation(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """Evaluating the same batch twice gives two losses.
 
-    What it finds: in evaluation mode, with nothing changed in between, the loss of one batch is not repeatable.
+    What it finds: in evaluation mode, with nothing changed in between, the loss of one batch is not repeatable; or it
+    depends on the random generators, and no longer does with regularization off: dropout is at work.
 
     Why it matters: something random is still switched on at test time, most often dropout; or the evaluation
     changes the model. The lecture scales activations at training time so that the test-time pass is deterministic.
@@ -336,6 +357,16 @@ def nondeterministic_evaluation(measured: Measurement, settings: Settings) -> It
             f"{max(losses):.6g}.",
             suggestion="Switch dropout and other noise off in evaluation mode.",
             losses=list(losses),
+        )
+        return
+    drawn, still = measured.reseeded_losses, measured.unregularized_losses
+    noise = max((_gap(drawn[0], loss) for loss in drawn), default=0.0)
+    if noise > settings.tolerance and still and max(_gap(still[0], loss) for loss in still) <= settings.tolerance:
+        yield nondeterministic_evaluation.error(
+            f"one batch, evaluated under {len(drawn)} seeds in evaluation mode, had losses from {min(drawn):.6g} to "
+            f"{max(drawn):.6g}, and always {still[0]:.6g} with regularization off: dropout is at work.",
+            suggestion="Switch dropout off in evaluation mode; functional dropout needs `training=self.training`.",
+            losses=list(drawn),
         )
 
 

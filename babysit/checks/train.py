@@ -187,6 +187,13 @@ class Settings:
     absurd_ratio: float = setting(
         0.5, "the same, for an error: half of the weights are new with each update", above=0.0
     )
+    grown: float = setting(
+        100.0,
+        "times its own norm at the start, for a weight matrix that began no smaller than others, for an error: weights "
+        "drawn for their layer need not grow by more than a small factor, and a hundredfold layer makes its signal as "
+        "many times larger",
+        above=1.0,
+    )
     small_ratio: float = setting(
         1e-6,
         "largest such median of all weight matrices that earns a warning; fine-tuning goes down to 1e-5, and at 1e-6 "
@@ -231,6 +238,13 @@ class Settings:
         0.2,
         "share of what it costs to know nothing by which the loss falls below that, from where on the metric has to "
         "show it",
+        above=0.0,
+        most=1.0,
+    )
+    far_apart: float = setting(
+        0.5,
+        "the same, for an error: predictions that have half of the loss of knowing nothing and are right no more often "
+        "are answers to another question",
         above=0.0,
         most=1.0,
     )

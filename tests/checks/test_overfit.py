@@ -20,6 +20,7 @@ HEALTHY = Measurement(
     metric="accuracy",
     examples=20,
     constant_loss=2.0,
+    aim=0.04,
     attempts=(OWN,),
     treated=(),
     frozen=(),
