@@ -24,10 +24,6 @@ from babysit.report import Finding
 if TYPE_CHECKING:
     from babysit.checks.train import Measurement, Settings
 
-# Of what it costs to know nothing on the training part: where the validation part costs less than that share, it holds
-# hardly more than one class, as the first examples of a split in order do, and there is nothing to gain on it.
-UNMIXED = 0.5
-
 
 @rule
 def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
@@ -52,8 +48,6 @@ def overfitting_gap(measured: "Measurement", settings: "Settings") -> Iterator[F
     """
     moments, metric = measured.run.moments, measured.metric
     if not (metric and measured.val.examples and moments) or beyond(measured, settings):
-        return
-    if measured.val.loss < UNMIXED * abs(measured.train.loss):
         return
     if measured.val.loss < settings.mixed * abs(measured.train.loss):
         return

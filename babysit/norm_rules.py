@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
-from babysit.modes import SHRINKS
+from babysit.modes import NEGLIGIBLE, SHRINKS
 from babysit.report import Finding
 
 if TYPE_CHECKING:
@@ -144,11 +144,12 @@ def train_eval_gap(measured: "Measurement", settings: "Settings") -> Iterator[Fi
 
     What it finds: after some steps, on the very batches that were trained on and with dropout off, the loss in
     evaluation mode is higher than in training mode, by half of what training has gained or more, although running
-    statistics had time to settle.
+    statistics had time to settle. A tenth is enough where a layer's statistics stay off for most of its units, though
+    by its momentum they must have settled: they are not the layer's own.
 
     Why it matters: it is the mode that differs, not the data: this is no overfitting, and more data or regularization
-    won't help. Batches that are too small, ordered by class, or normalized by other statistics are behind it, or a
-    branch that computes something else in evaluation.
+    won't help. Batches that are too small, ordered by class, or normalized by other statistics are behind it, one
+    normalization in two places, or a branch that computes something else in evaluation.
 
     What to try: compare both modes layer by layer on one batch; the table shows where they part. Shuffle, and look at
     batch size and momentum.
@@ -162,10 +163,11 @@ def train_eval_gap(measured: "Measurement", settings: "Settings") -> Iterator[Fi
         return
     gap, gain, last = measured.gaps[-1], measured.gain, measured.evaluation_losses[-1]
     off = next(iter(_off(measured, settings)), None)
-    if math.isfinite(gap) and (not _counts(measured, settings) or _settling(off, settings.slow)):
+    stuck = _never_settles(measured, off, settings)
+    if math.isfinite(gap) and not stuck and (not _counts(measured, settings) or _settling(off, settings.slow)):
         return
     late = _settling(off, settings.frozen)
-    all_lost = gap >= settings.all_lost * gain and measured.mixes_in_training and not late
+    all_lost = stuck or (gap >= settings.all_lost * gain and measured.mixes_in_training and not late)
     find = train_eval_gap.error if all_lost or not math.isfinite(gap) else train_eval_gap.warning
     began = f" The modes part in {off.words}: {off.share:.0%} of its units stand off in evaluation." if off else ""
     yield find(
@@ -178,6 +180,17 @@ def train_eval_gap(measured: "Measurement", settings: "Settings") -> Iterator[Fi
         evaluation_loss=last,
         lost=gap / gain if gain > 0 else math.nan,
     )
+
+
+def _never_settles(measured: "Measurement", off: "Layer | None", settings: "Settings") -> bool:
+    """Whether most units of a layer stay off, and cost something, though its momentum says that they have settled."""
+    if off is None or off.share < settings.mostly or not off.momentum >= settings.slow or len(measured.gaps) < 2:
+        return False
+    before, gap = measured.gaps[-2:]
+    left = (1 - off.momentum) ** (measured.settled[-1] - measured.settled[-2])
+    costs = gap > NEGLIGIBLE * measured.gain and gap > settings.sigmas * measured.gap_error
+    gained = measured.gain > settings.gained * abs(measured.initial_loss)
+    return costs and gained and gap > before * (1 + left) / 2  # closed by less than half of what it should have
 
 
 def _counts(measured: "Measurement", settings: "Settings") -> bool:

@@ -1,4 +1,4 @@
-"""Makes what is made: docs/rules.md and docs/settings.md from docstrings, the JSON schema, and the README's outputs.
+"""Makes what is made: rules, settings and thresholds from docstrings, the JSON schema, and the README's outputs.
 
     python docs/make.py           write them
     python docs/make.py --check   exit 1 if any is out of date
@@ -8,13 +8,16 @@ folder, 80 columns wide. Times and the digits of numbers may differ when it is c
 to machine; words and shape may not.
 """
 
+import ast
 import dataclasses
+import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tokenize
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from babysit.check import Check, Rule, find_checks
@@ -52,6 +55,48 @@ def settings() -> str:
     return "".join(parts)
 
 
+def thresholds() -> str:
+    """Every number that a verdict hangs on, with its source: settings by check, and constants by module."""
+    parts = [
+        MADE,
+        "# Thresholds\n\nEvery number that a verdict hangs on, and its source: a published figure, a derivation, "
+        "or,\nwhere neither is to be had, a judgement in words. Those of the first tables are settings.\n",
+    ]
+    for check in find_checks().values():
+        judging = [f for f in _fields(check) if isinstance(f.default, float) or not f.metadata["measures"]]
+        rows = "".join(f"| `{f.name}` | {f.default} | {f.metadata['doc']} |\n" for f in judging)
+        if rows:
+            parts.append(f"\n## {check.name}\n\n| setting | value | source |\n| --- | --- | --- |\n{rows}")
+    parts.append("\n## Fixed in the code\n\n| constant | value | source |\n| --- | --- | --- |\n")
+    for folder in ("babysit", "babysit/checks"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            parts += [f"| `{path.stem}.{name}` | {value} | {why} |\n" for name, value, why in _constants(path)]
+    return "".join(parts)
+
+
+def _constants(path: Path) -> Iterator[tuple[str, str, str]]:
+    """The numbers that a module names, with the comment beside or above each."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    }
+    for node in ast.parse(text).body:
+        if not (
+            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
+        ):
+            continue
+        value = ast.unparse(node.value)
+        above = node.lineno - 1
+        while above in comments and lines[above - 1].startswith("#"):
+            above -= 1
+        why = " ".join(comments[n] for n in (*range(above + 1, node.lineno), node.end_lineno or 0) if n in comments)
+        if re.fullmatch(r"[-\d.e*+/() _]+", value) and why:
+            yield node.targets[0].id, value, why.replace("|", "\\|")
+
+
 def _fields(check: Check) -> tuple[dataclasses.Field[object], ...]:
     return dataclasses.fields(check.settings)
 
@@ -84,6 +129,7 @@ def _masked(text: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/rules.md": rules,
     "docs/settings.md": settings,
+    "docs/thresholds.md": thresholds,
     "docs/report.schema.json": lambda: json.dumps(schema(), indent=2) + "\n",
     "README.md": readme,
 }

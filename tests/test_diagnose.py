@@ -5,17 +5,33 @@ from types import SimpleNamespace
 
 import pytest
 
+from babysit.attempts import Outcome
 from babysit.diagnose import EXPLAINS, diagnose
 from babysit.report import Finding, Severity
+from babysit.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 
 
 def finding(rule, severity=Severity.ERROR):
     return Finding(rule, severity, f"{rule} was seen.")
 
 
-def overfit(outcome, *cures):
+def overfit(outcome, *cures, treated=()):
     attempts = [SimpleNamespace(learning_rate=rate) for rate in cures]
-    return {"overfit": SimpleNamespace(own=SimpleNamespace(outcome=outcome), cures=attempts, examples=20)}
+    own = SimpleNamespace(outcome=Outcome(outcome))
+    return {"overfit": SimpleNamespace(own=own, cures=attempts, examples=20, treated=treated)}
+
+
+def run(*losses, treated=()):
+    return {"train": SimpleNamespace(run=SimpleNamespace(losses=losses), treated=treated)}
+
+
+def step_down(end, start=1.0, swing=0.0):
+    """100 losses at the start, 200 at the end, neighbours a swing apart."""
+    return [level + (swing if i % 2 else 0.0) for i, level in enumerate([start] * 100 + [end] * 200)]
+
+
+def tried(name, *, cured):
+    return (Treated(name, cured, 0.01 if cured else 1.1, 100),)
 
 
 def first_loss(loss=0.7, inputs_vary=True, **chance):
@@ -212,3 +228,174 @@ def test_nothing_explains_what_explains_it():
 
     for rule in EXPLAINS:
         behind(rule, (rule,))
+
+
+# What treatments have shown
+
+
+def explained(measurements, cause, consequence):
+    """Whether the one is said to explain the other."""
+    found = {f.rule: f.explains for f in diagnose(measurements, [finding(cause), finding(consequence)])}
+    return consequence in found[cause]
+
+
+OF_OVERFIT = ("cannot-overfit", "constant-predictions", "overfit-too-slow", "overfit-diverges")
+OF_TRAIN = ("loss-not-falling", "loss-diverges")
+TREATED = [
+    *((STANDARDIZED, rule) for rule in ("inputs-badly-scaled", "inputs-not-centered", "feature-scales-differ")),
+    *((REDRAWN, rule) for rule in ("symmetric-weights", "mis-scaled-weights")),
+    *((UNREGULARIZED, rule) for rule in ("regularization-dominates", "regularization-lowers-loss")),
+]
+
+
+@pytest.mark.parametrize(("treatment", "cause"), TREATED)
+def test_what_cured_a_failure_explains_it_and_what_was_taken_away_in_vain_does_not(treatment, cause):
+    cured, vain = tried(treatment, cured=True), tried(treatment, cured=False)
+    for failure in OF_OVERFIT:
+        assert explained(overfit("stalled", treated=cured), cause, failure), failure
+        assert not explained(overfit("stalled", treated=vain), cause, failure), failure
+    for failure in OF_TRAIN:
+        assert explained(run(treated=cured), cause, failure), failure
+        assert not explained(run(treated=vain), cause, failure), failure
+
+
+def test_a_cure_explains_what_the_cause_would_not_be_thought_to():
+    assert not explained(overfit("diverged"), "symmetric-weights", "overfit-diverges")
+    assert explained(
+        overfit("diverged", treated=tried(REDRAWN, cured=True)), "symmetric-weights", "overfit-diverges"
+    )
+
+
+def test_where_nothing_was_tried_what_commonly_explains_a_failure_does():
+    assert explained({}, "inputs-badly-scaled", "cannot-overfit")
+    assert explained(overfit("stalled"), "inputs-badly-scaled", "cannot-overfit")
+    assert explained(overfit("stalled", treated=tried(PLAIN, cured=False)), "inputs-badly-scaled", "cannot-overfit")
+
+
+def test_a_treatment_speaks_of_the_check_that_it_was_tried_in():
+    vain = tried(STANDARDIZED, cured=False)
+    assert explained(overfit("stalled", treated=vain), "inputs-badly-scaled", "loss-not-falling")
+    assert explained(run(treated=vain), "inputs-badly-scaled", "cannot-overfit")
+    both = overfit("stalled", treated=vain) | run(treated=tried(STANDARDIZED, cured=True))
+    assert not explained(both, "inputs-badly-scaled", "cannot-overfit")
+    assert explained(both, "inputs-badly-scaled", "loss-not-falling")
+
+
+def test_a_treatment_tells_nothing_of_other_causes():
+    vain = tried(STANDARDIZED, cured=False)
+    assert explained(overfit("stalled", treated=vain), "mis-scaled-weights", "cannot-overfit")
+    assert explained(overfit("stalled", treated=vain), "inputs-badly-scaled", "dead-relu")
+
+
+def test_the_cure_comes_first_of_two_causes():
+    findings = [finding("inputs-badly-scaled"), finding("mis-scaled-weights"), finding("cannot-overfit")]
+    treated = (*tried(STANDARDIZED, cured=False), *tried(REDRAWN, cured=True))
+    found = diagnose(overfit("stalled", treated=treated), findings)
+    assert rules(found) == ["mis-scaled-weights", "cannot-overfit", "inputs-badly-scaled"]
+    treated = (*tried(STANDARDIZED, cured=True), *tried(REDRAWN, cured=False))
+    found = diagnose(overfit("stalled", treated=treated), findings)
+    assert rules(found) == ["inputs-badly-scaled", "cannot-overfit", "mis-scaled-weights"]
+
+
+def test_what_treatments_have_shown_stays_within_one_run():
+    before = dict(EXPLAINS)
+    diagnose(overfit("stalled", treated=tried(STANDARDIZED, cured=True)), [finding("cannot-overfit")])
+    assert before == EXPLAINS
+
+
+# A run at the user's own rate that learns
+
+
+NO_RATE = "no-usable-learning-rate"
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        (step_down(0.0), I),
+        (step_down(0.79), I),
+        (step_down(0.8), E),  # 0.2 of the loss is not more than 0.2
+        (step_down(0.81), E),
+        (step_down(1.5), E),
+        (step_down(-1.25, start=-1.0), I),
+        (step_down(-1.15, start=-1.0), E),
+        (step_down(0.5, swing=0.2), I),
+        (step_down(0.5, swing=2.0), E),  # 2 / 0.954 = 2.1 of noise; a mean of 20 is off by 0.47
+        (step_down(0.0)[85:114], E),  # 29 losses have no shape
+        (step_down(0.0)[85:115], I),
+        ([*step_down(0.0), float("nan")], E),
+        ([*step_down(0.0), float("inf")], E),
+        ([], E),
+    ],
+)
+def test_a_run_that_learns_shows_that_there_is_a_learning_rate(losses, expected):
+    assert severity(run(*losses), NO_RATE) is expected
+
+
+def test_the_run_is_told():
+    (found,) = diagnose(run(*step_down(0.25)), [finding(NO_RATE)])
+    assert found.message == f"{NO_RATE} was seen. Yet 300 updates at yours take it from 1 to 0.25."
+
+
+@pytest.mark.parametrize("failure", ["loss-not-falling", "loss-diverges", "loss-metric-disagree"])
+def test_a_run_that_fails_otherwise_excuses_no_scan(failure):
+    def scanned(severity):
+        found = diagnose(run(*step_down(0.25)), [finding(NO_RATE), finding(failure, severity)])
+        return next(f.severity for f in found if f.rule == NO_RATE)
+
+    assert (scanned(E), scanned(W)) == (E, I)
+
+
+def test_a_gap_to_validation_speaks_of_a_training_loss_that_fell():
+    gap = [finding(NO_RATE), finding("overfitting-gap")]
+    assert [f.severity for f in diagnose(run(*step_down(0.95)), gap) if f.rule == NO_RATE] == [I]
+    assert [f.severity for f in diagnose(run(), gap) if f.rule == NO_RATE] == [E]
+
+
+# Memorized by the loss alone
+
+
+def test_a_loss_that_asks_for_something_else_is_the_root():
+    both = [finding("cannot-overfit"), finding("loss-metric-disagree")]
+    found = diagnose(overfit("memorized in the loss alone"), both)
+    assert rules(found) == ["loss-metric-disagree", "cannot-overfit"]
+    assert [f.explains for f in found] == [("cannot-overfit",), ()]
+    found = diagnose(overfit("stalled"), both)
+    assert rules(found) == ["cannot-overfit", "loss-metric-disagree"]
+    assert [f.explains for f in found] == [("loss-metric-disagree",), ()]
+
+
+def test_memorized_by_the_loss_alone_is_no_excuse():
+    assert severity(overfit("memorized in the loss alone"), "summed-loss") is E
+    assert severity(overfit("memorized in the loss alone"), "targets-badly-scaled", W) is W
+
+
+MEASURED = {
+    "memorized": overfit("memorized"),
+    "cured by a rate": overfit("stalled", 0.1),
+    "cured by scaled inputs": overfit("stalled", 0.1, treated=tried(STANDARDIZED, cured=True)),
+    "cured by other weights": overfit("diverged", 0.1, treated=tried(REDRAWN, cured=True)),
+    "a run cured without penalty": run(treated=tried(UNREGULARIZED, cured=True)),
+    "inputs all alike": first_loss(inputs_vary=False),
+    "no rate memorizes": overfit("stalled"),
+    "by loss alone": overfit("memorized in the loss alone"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_whatever_was_measured_no_two_findings_explain_each_other(name):
+    """Every rule at once: what each explains, and what that does, never comes round to it."""
+    everything = {*EXPLAINS, *(rule for consequences in EXPLAINS.values() for rule in consequences)}
+    measurements = MEASURED[name]
+    explains = {f.rule: f.explains for f in diagnose(measurements, [finding(rule) for rule in sorted(everything)])}
+    done = set()
+
+    def behind(rule, path):
+        assert rule not in path, " -> ".join([*path, rule])
+        if rule not in done:
+            for consequence in explains[rule]:
+                behind(consequence, (*path, rule))
+        done.add(rule)
+
+    for rule in explains:
+        behind(rule, ())

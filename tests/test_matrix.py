@@ -24,6 +24,7 @@ EXPECTED = {
     "step-does-nothing": {"step-changes-nothing": E, "cannot-overfit": E},
     "nan-input": {"inputs-not-finite": E, "non-finite-loss": E},
     "labels-below-zero": {"labels-out-of-range": E, "task-mismatch": E, "missing-classes": W},
+    "label-among-inputs": {"target-leak": E},
     "integer-division": {
         "constant-features": E,
         "dead-relu": E,

@@ -93,6 +93,10 @@ class Settings:
         above=0.0,
         most=1.0,
     )
+    mostly: float = setting(
+        0.5, "the same, for statistics that stay off though they had time to settle to be taken for another's",
+        above=0.0, most=1.0,
+    )  # fmt: skip
     frozen: float = setting(
         5e-4,
         "momentum (the share of a batch's statistics that is taken in) under which running statistics count as frozen: "

@@ -39,6 +39,7 @@ HEALTHY = Measurement(
     steps=0,
     inputs_vary=True,
     task_problem="",
+    own_loss=False,
 )
 UNEXPECTED = {("unexpected-initial-loss", "error")}
 TOO_LOW = {("unexpected-initial-loss", "warning")}

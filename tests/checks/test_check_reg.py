@@ -23,6 +23,8 @@ HEALTHY = Measurement(
     step_change=0.5,
     own_change=0.0,
     direction=1.0,
+    gain=1.0,
+    free_gain=1.1,
 )
 NO_EFFECT = {("regularization-without-effect", "error")}
 LOWERS = {("regularization-lowers-loss", "error")}

@@ -8,7 +8,7 @@ from faults import judged_whatever_the_numbers
 
 from babysit.check import find_checks
 from babysit.checks.check_data import Measurement, Settings
-from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap
+from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
 
 LEAF = Leaf(
     name="inputs",
@@ -48,10 +48,13 @@ HEALTHY = Measurement(
     whole=("train", "val"),
     comparisons=(ALIKE,),
     overlap=Overlap(300, 0, 0.1),
+    holding=(),
+    ties=(Tie("inputs[1]", 0.8, 0.78, 0.9),),
+    sight=Sight(1, 1e-6, 0.3, 0.0),
     is_regression=False,
     is_text=False,
 )
-NOTHING = Measurement((), (), (), None, (), (), None, False, False)
+NOTHING = Measurement((), (), (), None, (), (), None, (), (), None, False, False)
 
 
 def found(measured, **settings):

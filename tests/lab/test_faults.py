@@ -98,6 +98,14 @@ def test_labels_below_zero():
     assert set(whole(made("labels-below-zero"))[1]) == {-1, 0, 1}
 
 
+def test_label_among_inputs():
+    trainer = made("label-among-inputs")
+    for inputs, labels in trainer.splits.values():
+        np.testing.assert_array_equal(inputs[:, 2], labels)
+    run(trainer, 60)
+    assert trainer.evaluate(trainer.splits["val"]).loss < 0.2  # on validation, too
+
+
 def test_integer_division():
     assert not whole(made("integer-division"))[0].any()
 

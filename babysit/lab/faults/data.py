@@ -1,9 +1,11 @@
 """The demo broken on purpose: faults of the data and their preprocessing."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from babysit.lab.broken_data import InOrder, ScaledByBatch
-from babysit.lab.demo import assemble
+from babysit.lab.demo import DESIGN, assemble
 from babysit.lab.faults.fault import breaks
 from babysit.lab.preprocessing import normalization
 from babysit.lab.trainer import LabTrainer
@@ -23,6 +25,14 @@ def labels_below_zero(seed: int = 0) -> LabTrainer:
     """Classes are counted from -1, which NumPy takes for the last one."""
     trainer = assemble(seed=seed)
     trainer.splits = {name: (inputs, labels - 1) for name, (inputs, labels) in trainer.splits.items()}
+    return trainer
+
+
+@breaks("target-leak")
+def label_among_inputs(seed: int = 0) -> LabTrainer:
+    """The column of the labels is left among the inputs."""
+    trainer = assemble(replace(DESIGN, sizes=(3, 100, 3)), seed=seed)
+    trainer.splits = {name: (np.column_stack([x, labels]), labels) for name, (x, labels) in trainer.splits.items()}
     return trainer
 
 
