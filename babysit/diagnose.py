@@ -11,7 +11,7 @@ from typing import Any
 from babysit import curves
 from babysit.attempts import LEARNED, Outcome
 from babysit.report import Finding, Severity
-from babysit.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED
+from babysit.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED, cures
 
 CLEAR = 3.0  # standard errors by which a run's loss has to fall, and
 LEARNS = 0.2  # the share of it, to speak for a program; as `train` has them
@@ -271,6 +271,9 @@ def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
         for rule in ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate"):
             causes[rule] = tuple(c for c in causes[rule] if c not in ("cannot-overfit", "overfit-diverges"))
         causes["cannot-overfit"] += ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate")
+    if overfit is not None and cures(overfit.treated):  # the network can tell its inputs apart
+        causes["constant-predictions"] = tuple(c for c in causes["constant-predictions"] if c != "cannot-overfit")
+        causes["cannot-overfit"] += ("constant-predictions",)
     if overfit is not None and overfit.own.outcome is Outcome.BY_LOSS_ALONE:
         causes["loss-metric-disagree"] = ("cannot-overfit",)
         causes["cannot-overfit"] = tuple(c for c in causes["cannot-overfit"] if c != "loss-metric-disagree")

@@ -190,7 +190,8 @@ def _never_settles(measured: "Measurement", off: "Layer | None", settings: "Sett
     left = (1 - off.momentum) ** (measured.settled[-1] - measured.settled[-2])
     costs = gap > NEGLIGIBLE * measured.gain and gap > settings.sigmas * measured.gap_error
     gained = measured.gain > settings.gained * abs(measured.initial_loss)
-    return costs and gained and gap > before * (1 + left) / 2  # closed by less than half of what it should have
+    closed_too_little = left < settings.mostly and gap > before * (1 + left) / 2  # less than half of what it should
+    return costs and gained and closed_too_little
 
 
 def _counts(measured: "Measurement", settings: "Settings") -> bool:

@@ -51,6 +51,7 @@ class Measurement:
         evaluation_losses: Losses of one batch, evaluated again and again in evaluation mode.
         parameters: Number of named arrays that a step could move.
         moved: How many of them the steps moved.
+        gradients_zero: Whether every gradient is zero, where no parameter moved.
         steps_skipped: Steps that said they updated nothing.
         not_restored: Names that differ after `load` from what was saved.
         aliased: "save" or "load" where a state that was saved, or loaded, changes as the trainer steps; else empty.
@@ -68,6 +69,7 @@ class Measurement:
     evaluation_losses: tuple[float, ...]
     parameters: int
     moved: int
+    gradients_zero: bool
     steps_skipped: int
     not_restored: tuple[str, ...]
     aliased: str
@@ -113,6 +115,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         evaluation_losses=tuple(losses),
         parameters=first.parameters,
         moved=first.moved,
+        gradients_zero=first.moved == 0 and _gradients_zero(bench, batch),
         steps_skipped=first.skipped,
         not_restored=tuple(not_restored),
         aliased="save" if arrays.differing(start, saved) else keeps,
@@ -132,6 +135,17 @@ def _reseeded(bench: "Bench", batch: "Batch", scale: float | None) -> tuple[floa
             seeds.seed_everything(seed)
             losses.append(trainer.evaluate(batch).loss)
     return tuple(losses)
+
+
+def _gradients_zero(bench: "Bench", batch: "Batch") -> bool:
+    """Whether gradients are known and all zero."""
+    from babysit import arrays
+    from babysit.trainer import SupportsParameters
+
+    if not bench.trainer.supports(SupportsParameters):
+        return False
+    with bench.borrowed() as trainer:
+        return not any(arrays.norm(gradient) for gradient in trainer.gradients(batch)[1].values())
 
 
 def _replay(bench: "Bench", batch: "Batch", state: "State | None", settings: Settings) -> tuple[_Replay, "State"]:
@@ -323,10 +337,14 @@ def step_changes_nothing(measured: Measurement, settings: Settings) -> Iterator[
     """
     if measured.parameters and not measured.moved:
         skipped = f" ({measured.steps_skipped} of them reported no update)" if measured.steps_skipped else ""
+        zero = " Their gradients are all zero." * measured.gradients_zero
         yield step_changes_nothing.error(
             f"{settings.steps} steps at learning rate {measured.learning_rate:g} moved none of {measured.parameters} "
-            f"parameters{skipped}.",
-            suggestion="Make the optimizer from the parameters that the model uses, and look whether gradients arrive.",
+            f"parameters{skipped}.{zero}",
+            suggestion="Find what cuts the gradient between loss and weights: rounding, an argmax, a detach, an output "
+            "that is dead or saturated for every example."
+            if zero
+            else "Make the optimizer from the parameters that the model uses, and look whether gradients arrive.",
             parameters=measured.parameters,
             steps=settings.steps,
         )

@@ -233,8 +233,13 @@ def _cure(measured: Measurement) -> str:
 
 
 def _remedy(measured: Measurement, otherwise: str) -> str:
-    """What to do, by what cured it; by the learning rate where one near the user's did."""
+    """What to do, by what cured it; by the learning rate where one near the user's did.
+
+    Rprop heeds the signs of gradients alone, so that its success says nothing of a loss that exploded.
+    """
     own, treated = measured.own.learning_rate, measured.treated
+    if measured.own.outcome is Outcome.DIVERGED:
+        treated = tuple(t for t in treated if t.treatment != PLAIN)
     if measured.cures:
         cure = measured.cures[0].learning_rate
         otherwise = f"{'Lower' if cure < own else 'Raise'} the learning rate to {cure:.3g}."

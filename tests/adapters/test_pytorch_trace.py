@@ -800,6 +800,116 @@ def test_modules_made_on_the_fly():
     assert len(set(first)) == 4
 
 
+class PlainList(nn.Module):
+    """Its hidden layers are in a list that `parameters()` doesn't know of."""
+
+    def __init__(self, *hidden):
+        super().__init__()
+        self.hidden, self.last = list(hidden), nn.Linear(6, 2)
+
+    def forward(self, x):
+        for layer in self.hidden:
+            x = F.relu(layer(x))
+        return self.last(x)
+
+
+UNREGISTERED = [f"unregistered parameter {n}" for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_layers_that_the_model_does_not_know_of_are_followed(training):
+    torch.manual_seed(1)
+    model, x = PlainList(nn.Linear(5, 6), nn.Linear(6, 6)), torch.randn(8, 5)
+    records = traced(model, x, training=training)
+    assert layers(records) == [
+        *(("linear", "linear"), ("relu", "relu"), ("linear (2)", "linear"), ("relu (2)", "relu")),
+        ("last", "linear"),
+    ]
+    found = {record.name: record.parameters for record in forward(records)}
+    assert list(found["linear"] + found["linear (2)"]) == UNREGISTERED
+    assert (found["relu"], found["last"]) == (found["linear"], ("last.weight", "last.bias"))
+    first = model.hidden[0](x)
+    close(forward(records)[0].values, first.detach())
+    close(forward(records)[1].values, F.relu(first).detach())
+    assert len(backward(records)) == (5 if training else 0)
+
+
+def test_a_convolution_and_a_slope_that_the_model_does_not_know_of():
+    model, x = PlainList(), torch.randn(4, 3, 8, 8)
+    conv, slope = nn.Conv2d(3, 6, 3), nn.Parameter(torch.full((6,), 0.25))
+    parts = [conv, slope]
+    model = Net(lambda self, x: self.last(F.prelu(self.parts[0](x), self.parts[1]).mean((2, 3))), last=nn.Linear(6, 2))
+    model.parts = parts
+    records = traced(model, x)
+    assert [(r.kind, r.unit_axis, list(r.parameters)) for r in forward(records)] == [
+        ("linear", 1, UNREGISTERED[:2]),
+        ("prelu", 1, UNREGISTERED[:3]),
+        ("linear", 1, ["last.weight", "last.bias"]),
+    ]
+
+
+def test_a_layer_that_the_model_does_not_know_of_is_one_however_often_it_is_called():
+    layer = nn.Linear(6, 6)
+    records = traced(PlainList(nn.Linear(5, 6), layer, layer), torch.randn(8, 5))
+    assert [name for name, kind in layers(records) if kind == "linear"] == ["linear", *["linear (2)"] * 2, "last"]
+
+
+class MadeAnew(nn.Module):
+    """Makes its last layer in every forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(5, 6)
+
+    def forward(self, x):
+        return nn.Linear(6, 2)(F.relu(self.a(x)))
+
+
+def test_a_layer_made_anew_in_each_forward_pass():
+    made = trainer(MadeAnew(), torch.randn(8, 5))
+    (batch,) = made.batches()
+    for _ in range(3):  # its parameters may lie where those of the last pass lay
+        records = []
+        made.trace(batch, lambda record: records.append(kept(record)))
+        assert layers(records) == [("a", "linear"), ("relu", "relu"), ("linear", "linear")]
+        assert list(forward(records)[-1].parameters) == UNREGISTERED[:2]
+        assert [record.name for record in backward(records)] == ["linear", "relu", "a"]
+
+
+def test_layers_made_one_after_another_are_told_apart():
+    def forward_(self, x):
+        for _ in range(20):  # each is gone before the next is made, and its memory is free
+            x = nn.Linear(5, 5)(x)
+        return self.a(x)
+
+    records = forward(traced(Net(forward_, a=nn.Linear(5, 2)), torch.randn(8, 5)))
+    names = [name for record in records[:-1] for name in record.parameters]
+    assert names == [f"unregistered parameter {n}" for n in range(1, 41)]
+    assert len({record.name for record in records}) == 21
+
+
+def test_nothing_of_ours_stays_on_parameters_that_the_model_does_not_know_of():
+    model = PlainList(nn.Linear(5, 6))
+    traced(model, torch.randn(8, 5))
+    assert [vars(p) for p in model.hidden[0].parameters()] == [{}, {}]
+
+
+def test_parameters_that_the_model_does_not_know_of_are_not_kept_alive():
+    refs = []
+
+    class Refers(MadeAnew):
+        def forward(self, x):
+            layer = nn.Linear(6, 2)
+            refs.append(weakref.ref(layer.weight))
+            return layer(F.relu(self.a(x)))
+
+    made = trainer(Refers(), torch.randn(8, 5))
+    (batch,) = made.batches()
+    made.trace(batch, lambda record: None)
+    gc.collect()
+    assert [ref() for ref in refs] == [None]
+
+
 # Where the units lie.
 
 

@@ -581,6 +581,15 @@ RULES = [
     (with_layer(**OFF | {"momentum": 1e-3}) | lost(3.0), SLOW | SOME_LOST),
     (with_layer(**OFF | {"momentum": 0.01}) | lost(3.0), NONE),  # on its way
     (with_layer(**OFF | {"momentum": math.nan}) | lost(3.0), LOST),
+    # statistics that must have settled, and did not: (1 - 0.1)^17 is a sixth
+    (with_layer(**OFF | {"momentum": 0.1}) | lost(1.12), LOST),
+    (with_layer(**OFF | {"momentum": 0.1}) | lost(1.09), NONE),  # less than a tenth of what was gained
+    (with_layer(**OFF | {"momentum": 0.1, "share": 0.49}) | lost(1.4), NONE),
+    (with_layer(**OFF | {"momentum": 0.1, "share": 0.51}) | lost(1.4), LOST),
+    (with_layer(**OFF | {"momentum": 0.1}) | lost(1.12, gap_error=0.05), NONE),
+    (with_layer(**OFF | {"momentum": 0.1}) | {"evaluation_losses": (3.0, 1.4, 1.2)}, NONE),  # it closes by half
+    (with_layer(**OFF | {"momentum": 0.1}) | {"evaluation_losses": (3.0, 1.4, 1.3)}, LOST),
+    (with_layer(**OFF | {"momentum": 0.1}) | {"evaluation_losses": (1.4,), "settled": (0,)}, NONE),
     # zero-gamma
     ({"constant": ("norm1",)}, NONE),
     ({"constant": ("norm1",), "at_start": replace(STILL, vary=False)}, NONE),

@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 
 import faults
+import numpy as np
 import pytest
 from faults import SEEDS, demo, judged_whatever_the_numbers, lecture, measured, verdict
 from trainers import TinyTrainer
@@ -31,12 +32,23 @@ LOWERS = {("regularization-lowers-loss", "error")}
 DOMINATES = {("regularization-dominates", "error")}
 NOT_APPLIED = {("decay-not-applied", "error")}
 
+
+def next_to_nothing_is_kept(seed):
+    """One unit in twenty: a share to keep, taken for one to drop."""
+    return demo(seed, sizes=(2, 20, 20, 3), dropout=0.95)
+
+
+def half_is_kept(seed):
+    return demo(seed, sizes=(2, 20, 20, 3), dropout=0.5)
+
+
 TRAINERS = [
     (faults.regularization_ignored, NO_EFFECT),
     (faults.penalty_minus_sign, LOWERS),
     (faults.penalty_too_strong, DOMINATES),
     (faults.decay_too_strong, DOMINATES),
     (faults.penalty_without_gradient, NOT_APPLIED),
+    (next_to_nothing_is_kept, DOMINATES),
     (faults.healthy, set()),
     (faults.momentum, set()),
     (faults.hinge, set()),
@@ -52,6 +64,7 @@ TRAINERS = [
     (faults.pretrained, set()),
     (faults.label_smoothing, set()),
     (faults.rounded, set()),
+    (half_is_kept, set()),
 ]
 NOTHING_TO_SCALE = "the program has nothing to scale: it states no penalty, no weight decay, no dropout"
 SKIPPED = [
@@ -136,6 +149,29 @@ def test_the_ladder_ends_at_the_top():
     assert measured(NAME, faults.healthy(0), top=500.0)[0].scales[-1] == 500.0
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gains_of_updates_with_dropout_and_without(seed):
+    measurement, settings = measured(NAME, next_to_nothing_is_kept(seed))
+    assert measurement.free_gain > 0.5 * measurement.data_losses[1]
+    assert measurement.gain < settings.left * measurement.free_gain
+    half, _ = measured(NAME, half_is_kept(seed))
+    assert half.gain > 0.3 * half.free_gain
+
+
+@pytest.mark.parametrize("updates", [1, 7])
+def test_gains_are_what_so_many_updates_bring(updates):
+    """By the loss of all that the subset holds, in evaluation mode."""
+    measurement, _ = measured(NAME, half_is_kept(0), learning=updates, examples=300)
+    made = half_is_kept(0)
+    made.regularization_scale = 0.0
+    pool = list(made.batches())
+    everything = tuple(np.concatenate(parts) for parts in zip(*pool, strict=True))
+    before = made.evaluate(everything).loss
+    for k in range(updates):
+        made.step(pool[k % len(pool)])
+    assert measurement.free_gain == pytest.approx(before - made.evaluate(everything).loss, rel=1e-6)
+
+
 # Rules on plain numbers
 
 
@@ -174,6 +210,19 @@ NO_RISE = {"penalties": (0.0,) * 5, "step_change": 0.0, "dropout_change": 0.0}
         ({"pull": 0.24, "penalties": (0.0, 2.1, 21.0, 210.0, 2100.0)}, set()),
         ({"pull": math.nan, "penalties": (0.0, 2.1, 21.0, 210.0, 2100.0)}, DOMINATES),
         ({"pull": math.nan, "penalties": (0.0, 1.9, 19.0, 190.0, 1900.0)}, set()),
+        ({"gain": 0.0499, "free_gain": 0.5}, DOMINATES),
+        ({"gain": 0.05, "free_gain": 0.5}, set()),
+        ({"gain": 0.0501, "free_gain": 0.5}, set()),
+        ({"gain": 0.0, "free_gain": 0.4}, set()),
+        ({"gain": 0.0, "free_gain": 0.401}, DOMINATES),
+        ({"gain": 0.0, "free_gain": 0.401, "data_losses": (-2.0,) * 5}, DOMINATES),
+        ({"gain": -3.0, "free_gain": 0.5}, DOMINATES),
+        ({"gain": -math.inf, "free_gain": 0.5}, DOMINATES),
+        ({"gain": math.nan, "free_gain": 0.5}, set()),
+        ({"gain": 0.0, "free_gain": math.nan}, set()),
+        ({"gain": math.nan, "free_gain": math.nan}, set()),
+        ({"gain": 0.0, "free_gain": 0.0}, set()),
+        ({"gain": 0.0, "free_gain": -1.0}, set()),
         ({"step_change": 0.0}, NOT_APPLIED),
         ({"step_change": 1.01e-6}, set()),
         ({"step_change": math.nan}, set()),
@@ -192,7 +241,7 @@ def test_share_and_rise():
 
 
 def test_any_number_can_be_judged():
-    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 22
+    assert len(list(judged_whatever_the_numbers(NAME, HEALTHY, Settings()))) == 3 * 24
 
 
 @pytest.mark.parametrize(
@@ -217,6 +266,19 @@ def test_any_number_can_be_judged():
             "regularization outweighs the data; the penalty is 75% of the first loss.",
         ),
         (
+            {"gain": 0.012, "free_gain": 0.9, "strengths": {"dropout": 0.95, "reg": 1e-4, "decay": 0.0}},
+            "50 updates lower the loss by 0.012, and by 0.9 with regularization off (dropout 0.95, reg 0.0001).",
+        ),
+        (
+            {"gain": -1.5, "free_gain": 0.9, "strengths": {}},
+            "50 updates lower the loss by -1.5, and by 0.9 with regularization off.",
+        ),
+        (
+            {"pull": 0.75, "gain": 0.0, "free_gain": 0.9},
+            "in one step regularization alone moves the weights 0.75 times as far as the data does, towards zero; the "
+            "penalty is 0% of the first loss.",
+        ),
+        (
             {"step_change": 0.0},
             "the loss rises by 10 with regularization at 1000, but a step moves the parameters exactly as before.",
         ),
@@ -233,4 +295,14 @@ def test_messages(changes, message):
 )
 def test_a_penalty_may_not_push_away_from_zero(direction, expected):
     found = find_checks()[NAME].judge(replace(HEALTHY, direction=direction), Settings())
+    assert {(f.rule, f.severity) for f in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [({"left": 0.3}, DOMINATES), ({"left": 0.19}, set()), ({"gained": 0.26}, set()), ({"gained": 0.24}, set())],
+)
+def test_what_counts_as_nothing_left_can_be_set(chosen, expected):
+    measurement = replace(HEALTHY, gain=0.1, free_gain=0.5)
+    found = find_checks()[NAME].judge(measurement, Settings(**chosen))
     assert {(f.rule, f.severity) for f in found} == expected

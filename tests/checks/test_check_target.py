@@ -2,12 +2,18 @@ import math
 from dataclasses import replace
 
 import faults
+import numpy as np
 import pytest
+import torch
 from faults import SEEDS, findings, judged_whatever_the_numbers, measured, verdict
+from pytorch_programs import CLASSES, FEATURES, Dropping, batches, trainer
+from torch import nn
+from torch.nn import functional as F
 from trainers import TinyTrainer
 
 from babysit.check import find_checks
 from babysit.checks.check_target import Measurement, Settings
+from babysit.lab.losses import squared_loss
 
 NAME = "check-target"
 HEALTHY = Measurement(
@@ -20,6 +26,7 @@ HEALTHY = Measurement(
     evaluation_losses=(1.0, 1.0, 1.0),
     parameters=4,
     moved=4,
+    gradients_zero=False,
     steps_skipped=0,
     not_restored=(),
     aliased="",
@@ -94,6 +101,7 @@ TOLERANCE = Settings().tolerance
         ({"moved": 1}, set()),
         ({"moved": 0, "steps_skipped": 4}, NOTHING_MOVED),
         ({"moved": 0, "parameters": 0}, set()),
+        ({"moved": 0, "gradients_zero": True}, NOTHING_MOVED),
         ({"output_problem": "the penalty is nan"}, BAD_OUTPUT),
         ({"evaluation_losses": (1.0, 1.0, 1 + 1.01 * TOLERANCE)}, RANDOM),
         ({"evaluation_losses": (1.0, 1.0, 1 + 0.99 * TOLERANCE)}, set()),
@@ -103,6 +111,16 @@ TOLERANCE = Settings().tolerance
         ({"evaluation_losses": (math.nan, 1.0, 1.0)}, RANDOM),
         ({"evaluation_losses": (math.inf, math.inf, -math.inf)}, RANDOM),
         ({"evaluation_losses": (math.nan, math.nan, math.nan)}, set()),
+        ({"reseeded_losses": (1.0, 1.2, 1.1), "unregularized_losses": (0.9,) * 3}, RANDOM),
+        ({"reseeded_losses": (1.0, 1.0, 1 + 1.01 * TOLERANCE), "unregularized_losses": (0.9,) * 3}, RANDOM),
+        ({"reseeded_losses": (1.0, 1.0, 1 + 0.99 * TOLERANCE), "unregularized_losses": (0.9,) * 3}, set()),
+        ({"reseeded_losses": (1.0, 1.2, 1.1), "unregularized_losses": (0.9, 0.8, 1.0)}, set()),
+        ({"reseeded_losses": (1.0, 1.2, 1.1), "unregularized_losses": (1.0, 1.0, 1 + 1.01 * TOLERANCE)}, set()),
+        ({"reseeded_losses": (1.0, 1.2, 1.1), "unregularized_losses": (1.0, 1.0, 1 + 0.99 * TOLERANCE)}, RANDOM),
+        ({"reseeded_losses": (1.0, 1.2, 1.1), "unregularized_losses": ()}, set()),
+        ({"reseeded_losses": (), "unregularized_losses": ()}, set()),
+        ({"reseeded_losses": (math.nan,) * 3, "unregularized_losses": (math.nan,) * 3}, set()),
+        ({"reseeded_losses": (math.nan, 1.0, 1.0), "unregularized_losses": (1.0,) * 3}, RANDOM),
     ],
 )
 def test_rules(changes, expected):
@@ -164,6 +182,11 @@ def test_any_number_can_be_judged():
         ),
         ({"moved": 0}, "4 steps at learning rate 0.1 moved none of 4 parameters.", ""),
         (
+            {"moved": 0, "gradients_zero": True},
+            "4 steps at learning rate 0.1 moved none of 4 parameters. Their gradients are all zero.",
+            "",
+        ),
+        (
             {"moved": 0, "steps_skipped": 3},
             "4 steps at learning rate 0.1 moved none of 4 parameters (3 of them reported no update).",
             "",
@@ -173,12 +196,34 @@ def test_any_number_can_be_judged():
             "one batch, evaluated 3 times in evaluation mode, had losses from 0.5 to 1.5.",
             "",
         ),
+        (
+            {"reseeded_losses": (1.0, 1.5, 0.5), "unregularized_losses": (0.75, 0.75, 0.75)},
+            "one batch, evaluated under 3 seeds in evaluation mode, had losses from 0.5 to 1.5, and always 0.75 with "
+            "regularization off: dropout is at work.",
+            "",
+        ),
         ({"output_problem": "the penalty is nan"}, "The penalty is nan.", ""),
     ],
 )
 def test_messages(changes, message, where):
     found = find_checks()[NAME].judge(replace(HEALTHY, **changes), Settings())
     assert [(f.message, f.where) for f in found] == [(message, where)]
+
+
+@pytest.mark.parametrize("make", [faults.healthy, faults.step_does_nothing, faults.rate_of_zero])
+def test_gradients_that_arrive_are_not_called_zero(make):
+    measurement, _ = measured(NAME, make(0))
+    assert measurement.gradients_zero is False
+
+
+def test_gradients_that_are_all_zero_are_told():
+    model = nn.Sequential(nn.Linear(FEATURES, CLASSES))
+    (found,) = findings(NAME, trainer(model, lambda scores, y: F.cross_entropy(torch.round(scores), y)))
+    assert found.message == "4 steps at learning rate 0.1 moved none of 2 parameters. Their gradients are all zero."
+    assert found.suggestion == (
+        "Find what cuts the gradient between loss and weights: rounding, an argmax, a detach, an output that is dead "
+        "or saturated for every example."
+    )
 
 
 def one_message(made):
@@ -214,3 +259,85 @@ def test_steps_is_the_number_of_steps():
 def test_every_entry_that_moves_is_named():
     measurement, _ = measured(NAME, faults.evaluation_moves_statistics(0))
     assert measurement.evaluation_changed == ("statistics.norm1.mean", "statistics.norm1.variance")
+
+
+# Noise at evaluation that is put back
+
+
+class Always(Dropping):
+    """The flag is forgotten: half of the units are dropped at evaluation too."""
+
+    def forward(self, x):
+        return self.last(F.dropout(torch.tanh(self.first(x)), self.rate))
+
+
+class Sampling(nn.Module):
+    """A variational layer: noise of its own at evaluation too, on purpose."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.last = nn.Linear(FEATURES, 16), nn.Linear(16, CLASSES)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        mean = torch.tanh(self.mean(x))
+        return self.last(self.drop(mean + torch.randn_like(mean)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("kind", "expected"), [(Always, RANDOM), (Dropping, set()), (Sampling, set())])
+def test_dropout_at_evaluation_is_told_from_sampling(kind, expected, seed):
+    torch.manual_seed(seed)
+    assert verdict(NAME, trainer(kind())) == expected
+
+
+def test_evaluations_under_several_seeds():
+    torch.manual_seed(0)
+    always, _ = measured(NAME, trainer(Always()))
+    assert len(set(always.evaluation_losses)) == 1
+    assert len(set(always.reseeded_losses)) == 3
+    assert len(set(always.unregularized_losses)) == 1
+    sampling, _ = measured(NAME, trainer(Sampling()))
+    assert len(set(sampling.unregularized_losses)) == 3
+    healthy, _ = measured(NAME, trainer(Dropping()))
+    assert len(set(healthy.reseeded_losses)) == 1
+    assert healthy.unregularized_losses == ()
+
+
+# Targets that broadcast inside the loss
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    ("loss", "column", "expected"), [(faults.broadcast_loss, False, BAD_OUTPUT), (squared_loss, True, set())]
+)
+def test_broadcasting_shows_in_any_units(loss, column, expected, factor, seed):
+    inputs, targets = faults.curve(seed)
+    data = inputs, targets if column else targets[:, 0]
+    made = faults.regression(seed, data, loss=faults.scaled(loss, factor))
+    assert verdict(NAME, made) == expected
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+def test_a_classifier_s_loss_in_any_units(factor):
+    def divided(scores, labels):
+        return factor * F.cross_entropy(scores, labels)
+
+    assert verdict(NAME, trainer(Dropping(0.0), divided)) == set()
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("column", "expected"), [(False, BAD_OUTPUT), (True, set())])
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_pytorch_s_squared_error(column, expected, factor):
+    torch.manual_seed(0)
+    data = [(x, x[:, :1] if column else x[:, 0]) for x, _ in batches()]
+    made = trainer(nn.Linear(FEATURES, 1), lambda s, y: factor * F.mse_loss(s, y), train=data, task="regression")
+    assert verdict(NAME, made) == expected
+
+
+def test_equal_targets_have_no_other_order():
+    inputs, _ = faults.curve(0)
+    made = faults.regression(0, (inputs, np.ones(len(inputs))), loss=faults.broadcast_loss)
+    assert verdict(NAME, made) == set()

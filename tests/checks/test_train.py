@@ -5,19 +5,22 @@ from dataclasses import replace
 import faults
 import monitored_programs as programs
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, measured, verdict
+from faults import SEEDS, findings, judged_whatever_the_numbers, left, measured, verdict
 from trainers import TinyTrainer
 
 from babysit import Output, runner
+from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.train import Measurement, Settings
 from babysit.config import Config
 from babysit.errors import Skip
 from babysit.lab.layers import ACTIVATIONS
+from babysit.lab.trainer import LabTrainer
 from babysit.monitoring import Moment, Run, Units, Weights
 from babysit.parts import Ignorance
 from babysit.render import json
 from babysit.report import Curve, Fact, Severity, Table
+from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 
 NAME = "train"
 DIVERGES = ("loss-diverges", "error")
@@ -32,6 +35,7 @@ NO_CARRY = ("overfitting-gap", "error")
 GAP = ("overfitting-gap", "warning")
 UNDER = ("underfitting", "info")
 DISAGREE = ("loss-metric-disagree", "warning")
+APART = ("loss-metric-disagree", "error")
 DIFFUSE = ("loss-flat-accuracy-rising", "info")
 
 TRAINERS = [
@@ -48,7 +52,7 @@ TRAINERS = [
     (programs.torch_labels_shuffled, {NO_CARRY}),
     (programs.too_few_examples, {GAP}),
     (programs.linear_on_spirals, {UNDER}),
-    (programs.scores_in_another_order, {DISAGREE}),
+    (programs.scores_in_another_order, {APART}),
     (programs.carries_over, set()),
     (programs.tiny_validation, set()),
     (programs.validation_in_order, set()),
@@ -348,6 +352,56 @@ def test_update_ratio_out_of_range(shape, weights, expected):
     assert {f for f in found if f[0] == "update-ratio-out-of-range"} == expected
 
 
+def growing(times, start=1.0, name="W", **options):
+    """Weights whose norm at the end is so many times the one at the start."""
+    return weight(name=name, norms=tuple(start * times ** (k / 10) for k in range(11)), **options)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((growing(99.0),), set()),
+        ((growing(101.0),), {ABSURD}),
+        ((growing(101.0, start=30.0),), {ABSURD}),
+        ((growing(1 / 101),), set()),
+        ((growing(101.0, axes=1),), set()),  # no matrix
+        ((growing(1e4, start=0.099), weight(name="V"), weight(name="U")), set()),  # tiny beside the others
+        ((growing(101.0, start=0.101), weight(name="V"), weight(name="U")), {ABSURD}),
+        ((weight(norms=(0.0,) * 3 + (1.0,) * 8), weight(name="V")), set()),  # from zero
+        ((weight(norms=(0.0,) * 3 + (1.0,) * 8),), set()),
+        ((growing(101.0, 0.2), weight(norms=(math.nan,) * 11, name="V")), {ABSURD}),
+        ((weight(norms=(math.nan,) * 11),), set()),
+        ((growing(101.0, ratio=math.nan),), set()),  # nothing is known of its updates
+        ((growing(101.0, ratio=0.2),), {ABSURD}),  # the loss falls, and the growth excuses long updates
+    ],
+)
+def test_weights_that_outgrow_all_proportion(weights, expected):
+    found = judged(numbers(weights=weights))
+    assert {f for f in found if f[0] == "update-ratio-out-of-range"} == expected
+
+
+def test_the_times_that_weights_may_grow_are_a_setting():
+    assert judged(numbers(weights=(growing(11.0),)), grown=10.0) == {ABSURD}
+    assert judged(numbers(weights=(growing(9.0),)), grown=10.0) == set()
+
+
+class Weightless(LabTrainer):
+    """Under no force at all the weights of one layer grow by a fiftieth with every update."""
+
+    def step(self, batch):
+        output = super().step(batch)
+        self.network.params["affine1.W"] *= 1.02
+        return output
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_layer_that_grows_a_hundredfold_is_found(seed):
+    found = findings(NAME, faults.demo(seed, made=Weightless, rate=0.001))
+    (grown,) = (f for f in found if f.rule == "update-ratio-out-of-range")
+    assert (str(grown.severity), grown.where) == ("error", "affine1.W")
+    assert 100 < grown.evidence["times"] < 1.02**300
+
+
 def moved(start, end):
     return lambda t: start + (end - start) * t
 
@@ -413,20 +467,26 @@ def test_underfitting(measurement, expected):
 @pytest.mark.parametrize(
     ("measurement", "expected"),
     [
-        (numbers(score=chance), {DISAGREE}),
+        (numbers(score=chance), {APART}),
         (numbers(to(1.86), score=chance), set()),  # 19 %
         (numbers(to(1.82), score=chance), {DISAGREE}),
-        (numbers(score=lambda t: 0.12), {DISAGREE}),
+        (numbers(to(1.17), score=chance), {DISAGREE}),  # 49 %
+        (numbers(to(1.13), score=chance), {APART}),  # 51 %
+        (numbers(lambda t: 3.0 - 1.8 * t, score=chance), {DISAGREE}),  # only what is below knowing nothing counts
+        (numbers(lambda t: 3.0 - 1.9 * t, score=chance), {APART}),
+        (without_val(lambda t: 1.8 - 0.9 * t, score=chance), {DISAGREE}),  # it began half a unit better than nothing
+        (numbers(to(1.13), score=chance, train=Ignorance(512, math.nan, 0.1)), set()),
+        (numbers(score=lambda t: 0.12), {APART}),
         (numbers(score=lambda t: 0.14), set()),
         (numbers(score=chance, train=Ignorance(20, 2.3, 0.1)), set()),
         (numbers(score=lambda t: 0.7, train=Ignorance(512, 2.3, 0.7)), set()),  # accuracy is blind
-        (numbers(score=lambda t: 0.0, metric="R²", train=Ignorance(512, 2.3, 0.0)), {DISAGREE}),
+        (numbers(score=lambda t: 0.0, metric="R²", train=Ignorance(512, 2.3, 0.0)), {APART}),
         (numbers(score=lambda t: math.nan), set()),
         (without_val(lambda t: 1.0 - 0.3 * t, score=chance), set()),  # it began there
     ],
 )
 def test_loss_metric_disagree(measurement, expected):
-    assert judged(measurement) & {DISAGREE} == expected
+    assert judged(measurement) & {DISAGREE, APART} == expected
 
 
 @pytest.mark.parametrize(
@@ -507,6 +567,11 @@ WHOLE = "300 updates (10.0 passes)"
             "V",
         ),
         (
+            numbers(weights=(weight(), growing(400.0, name="V"), growing(300.0, name="U"))),
+            "V has grown to 400 times its norm in the run.",
+            "V",
+        ),
+        (
             without_val(lambda t: 2.3 if t < 0.5 else 2.0, weights=(weight(1e-8), weight(3e-8, "V"))),
             "an update has at most 3e-08 times the norm of any weight matrix (V); about 0.001 is usual.",
             "V",
@@ -553,7 +618,143 @@ def test_messages(measurement, message, where):
 def test_the_message_of_a_trainer():
     (found,) = findings(NAME, programs.exploding(0))
     assert found.message.startswith("the loss goes from 1.078 to ")
-    assert found.suggestion == "Lower the learning rate by a factor of 3 to 10; `babysit lr-scan` names one."
+    assert ". With a learning rate of 1 it reaches 0.12 in 100 steps; with plain gradients instead of" in found.message
+    assert found.suggestion == "Train with a learning rate of 1."
+
+
+# Treatments
+
+NO_FALL = f"the loss goes from 2.3 to 2.3 in {WHOLE}; to know nothing costs 2.3."
+OTHERWISE = (
+    "See whether a few examples can be memorized (`babysit overfit`); if so, whether inputs and targets belong together."
+)
+HIGHER = "a learning rate of 1"
+
+
+def stood(*treated):
+    """What is found where the run came to nothing, and so much was tried."""
+    measurement = numbers(flat, chance, losses=(2.3,) * 300, treated=treated)
+    (found,) = find_checks()[NAME].judge(measurement, Settings())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("treated", "sentence", "suggestion"),
+    [
+        ((), "", OTHERWISE),
+        (
+            (Treated(HIGHER, True, 0.25, 100),),
+            " With a learning rate of 1 it reaches 0.25 in 100 steps.",
+            "Train with a learning rate of 1.",
+        ),
+        (
+            (Treated(HIGHER, False, 2.3, 100), Treated(REDRAWN, False, math.nan, 7)),
+            " Tried in vain: a learning rate of 1, weights drawn anew for their nonlinearities.",
+            OTHERWISE,
+        ),
+        (
+            (Treated(HIGHER, False, 2.3, 100), Treated(STANDARDIZED, True, 0.5, 100)),
+            " With standardized inputs it reaches 0.5 in 100 steps.",
+            ADVICE[STANDARDIZED],
+        ),
+        (
+            (Treated(PLAIN, True, 0.1, 50), Treated(REDRAWN, True, 0.5, 100)),  # plain gradients tell the least
+            " With weights drawn anew for their nonlinearities it reaches 0.5 in 100 steps; with plain gradients "
+            "instead of the program's own update it reaches 0.1 in 50 steps.",
+            ADVICE[REDRAWN],
+        ),
+        (
+            (Treated(UNREGULARIZED, True, 0.5, 100), Treated(HIGHER, True, 0.6, 90)),  # the fewest steps first
+            " With a learning rate of 1 it reaches 0.6 in 90 steps; with all regularization off it reaches 0.5 in 100 "
+            "steps.",
+            "Train with a learning rate of 1.",
+        ),
+        (
+            (Treated(PLAIN, True, 0.1, 50),),
+            " With plain gradients instead of the program's own update it reaches 0.1 in 50 steps.",
+            ADVICE[PLAIN],
+        ),
+    ],
+)
+def test_what_cured_a_run_is_told_and_advised(treated, sentence, suggestion):
+    found = stood(*treated)
+    assert (found.message, found.suggestion) == (NO_FALL + sentence, suggestion)
+
+
+def test_what_cured_a_run_that_diverged_is_told():
+    losses = (2.3,) * 280 + (7.0,) * 20
+    cured = numbers(losses=losses, treated=(Treated("a learning rate of 0.01", True, 0.3, 100),))
+    (found,) = find_checks()[NAME].judge(cured, Settings())
+    assert found.message == (
+        "the loss goes from 2.3 to 7 in 300 updates, past 6.9. With a learning rate of 0.01 it reaches 0.3 in 100 "
+        "steps."
+    )
+    assert found.suggestion == "Train with a learning rate of 0.01."
+    (untried,) = find_checks()[NAME].judge(numbers(losses=losses), Settings())
+    assert untried.suggestion == "Lower the learning rate by a factor of 3 to 10; `babysit lr-scan` names one."
+
+
+def test_treatments_are_shown():
+    measurement = numbers(treated=(Treated(HIGHER, False, 2.3, 100), Treated(STANDARDIZED, True, 0.5, 90)))
+    facts = {e.label: e.value for e in shown(measurement) if isinstance(e, Fact)}
+    assert facts["tried a learning rate of 1"] == "in vain, loss 2.3 after 100 updates"
+    assert facts["tried standardized inputs"] == "cured, loss 0.5 after 90 updates"
+
+
+def treated(make, seed, **settings):
+    return {t.treatment: t.cured for t in measured(NAME, make(seed), **settings)[0].treated}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("make", "cures"),
+    [
+        (programs.exploding, "a learning rate of 1"),
+        (programs.clipped, PLAIN),
+        (programs.vanishing_weights, UNREGULARIZED),
+        (faults.zero_weights, REDRAWN),
+        (faults.zero_inputs, None),
+        (faults.wrong_sign, None),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cures_a_trainer(make, cures, seed):
+    tried = treated(make, seed)
+    assert len(tried) >= 5
+    assert tried[cures] if cures else not any(tried.values())
+
+
+@pytest.mark.parametrize("make", [faults.healthy, programs.labels_shuffled, programs.linear_on_spirals])
+def test_a_run_that_learns_is_not_treated(make):
+    """Whatever else is found: treatments are for a loss that explodes or stands."""
+    assert treated(make, 0) == {}
+
+
+def test_treatments_take_so_many_updates_and_can_be_left_out():
+    short, _ = measured(NAME, programs.clipped(0), treated=20)
+    assert {t.steps for t in short.treated} == {20}
+    without, settings = measured(NAME, programs.clipped(0), treatment=False)
+    assert without == replace(short, treated=())
+    found = [f for f in find_checks()[NAME].judge(without, settings) if f.rule == "loss-not-falling"]
+    assert found[0].message.endswith("to know nothing costs 1.099.")
+    assert found[0].suggestion == OTHERWISE
+
+
+def test_a_treated_trainer_is_as_it_was():
+    made = programs.vanishing_weights(0)
+    before = left(made)
+    assert measured(NAME, made, treated=20)[0].treated
+    assert differing(before, left(made)) == []
+
+
+def test_no_treatment_is_an_option_of_the_command(babysit, here):
+    (here / "slow.py").write_text(
+        "from babysit.lab import demo\n\ndef made(): return demo.assemble(learning_rate=1e-9, optimizer='sgd')\n"
+    )
+    done, without = (babysit("train", "slow.py:made", "--steps=40", *more) for more in ((), ("--no-treatment",)))
+    assert (done.code, without.code) == (1, 1)
+    assert "tried a learning rate of 1e-08" in done.out
+    assert "learning rate of" not in without.out
 
 
 # What is shown, and kept
