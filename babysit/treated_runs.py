@@ -52,10 +52,18 @@ def _kinds(bench: "Bench", factors: Sequence[float]) -> Iterator[Treatment]:
     for factor in factors:
         rate = factor * bench.trainer.learning_rate
         yield Treatment(RATE.format(rate), _at(rate))
-    strengths = bench.trainer.strengths()
-    if strengths is None or strengths:
+    if _is_regularized(bench):
         yield Treatment(UNREGULARIZED, _unregularized)
     yield from treatments(bench, lambda trainer: Adam(trainer).step)
+
+
+def _is_regularized(bench: "Bench") -> bool:
+    """Whether there may be something to switch off."""
+    try:
+        strengths = bench.trainer.strengths()
+    except Skip:
+        return False
+    return strengths is None or any(strengths.values())
 
 
 def _at(rate: float) -> "Callable[[Driven], Step]":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from babysit.errors import Skip
+from babysit.errors import LostError, Skip, TargetError
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -32,6 +32,7 @@ ADVICE = {
 
 EXAMPLES = 512  # traced to see what stands behind each layer of weights; as many as check-init looks at
 CENTERED = 0.5  # of a standard deviation, that a mean may be off, and
+ROUNDING = 1e-6  # of its mean, that a feature's spread must exceed to be one: single precision's epsilon is 1.2e-7
 SCALED = 2.0  # times one, that a standard deviation may be off, for inputs that count as standardized already
 
 Step: TypeAlias = "Callable[[Batch], Output]"
@@ -134,6 +135,8 @@ def standardizer(batches: "Sequence[Batch]") -> "Callable[[Batch], Batch] | None
     """
     from babysit import arrays
 
+    if len({tuple(path for path, _ in arrays.leaves(batch[0])) for batch in batches}) > 1:
+        return None  # batches of different make
     found: list[_Scaling | None] = []
 
     def scaling(*parts: "Array") -> _Scaling | None:
@@ -169,7 +172,7 @@ def _scaling(parts: "Sequence[Any]") -> _Scaling | None:
     values = np.concatenate([arrays.on_host(p) for p in parts]).astype(np.float64)
     others = tuple(a for a in range(values.ndim) if a != kept)
     mean, spread = values.mean(others, keepdims=True), values.std(others, keepdims=True)
-    varies = spread > 0
+    varies = spread > ROUNDING * abs(mean)
     near = (abs(mean) <= CENTERED * spread) & (spread <= SCALED) & (spread >= 1 / SCALED)
     if not np.isfinite(spread).all() or not varies.any() or near[varies].all():
         return None
@@ -189,7 +192,9 @@ def drawn_anew(bench: "Bench") -> "dict[str, Array]":
     try:
         found = traces.layers(bench, EXAMPLES)
         looked = weights.looked_at(bench, found, 0)
-    except Skip:
+    except LostError:
+        raise
+    except (Skip, TargetError):
         return {}
     held = bench.trainer.parameters()
     draw = np.random.default_rng(0)

@@ -29,6 +29,7 @@ class Stopped(LabTrainer):
 
 healthy = demo.trainer
 summed = faults.FAULTS["summed-loss"].make
+def stuck(): return demo.assemble(learning_rate=1e-12, optimizer="sgd")
 def unregularized(): return demo.assemble(dataclasses.replace(demo.DESIGN, l2=0.0))
 def crashing(): return demo.assemble(trainer=Crashing)
 def stopped(): return demo.assemble(trainer=Stopped)
@@ -87,10 +88,18 @@ DAILY = {
     "check-norm": {"steps": 5},
     "check-loss": {"examples": 70},
     "check-grad": {"examples": 8, "burn_in": 3, "entries": 2},
-    "overfit": {"examples": 10, "steps": 400},
+    "overfit": {"examples": 10, "steps": 400, "treatment": False},
     "lr-scan": {"low": 1e-4, "high": 1.0, "steps": 8},
-    "train": {"steps": 30, "epochs": 2, "record": "run.jsonl"},
+    "train": {"steps": 30, "epochs": 2, "record": "run.jsonl", "treatment": False},
 }
+
+
+def option(key, value):
+    """As it is written on the command line."""
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={value}"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -98,9 +107,66 @@ def test_a_checks_daily_options_are_its_settings(babysit, programs, name):
     given = DAILY.get(name, {})
     fields = find_checks()[name].settings.__dataclass_fields__.values()
     assert set(given) == {field.name for field in fields if field.metadata["option"]}
-    options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+    options = [option(key, value) for key, value in given.items()]
     used = results(babysit(name, TARGET, "--format", "json", *options))[name]["settings"]
     assert {key: used[key] for key in given} == given
+
+
+def treated(done):
+    """By check that has one, the setting, and whether something was treated."""
+    return {
+        name: (result["settings"]["treatment"], bool(result["measurement"]["treated"]))
+        for name, result in results(done).items()
+        if "treatment" in result["settings"]
+    }
+
+
+SHORT = {"overfit": ("--set", "overfit.steps=60"), "train": ("--set", "train.steps=60", "--set", "train.treated=20")}
+WAYS = [((), True), (("--treatment",), True), (("--no-treatment",), False)]
+STUCK = "programs.py:stuck"
+
+
+@pytest.mark.parametrize(("way", "wanted"), WAYS, ids=lambda value: str(value))
+@pytest.mark.parametrize("name", ["overfit", "train"])
+def test_treatment_of_one_check(babysit, programs, name, way, wanted):
+    done = babysit(name, STUCK, *way, "--format", "json", *SHORT[name])
+    assert done.code == 1
+    assert treated(done) == {name: (wanted, wanted)}
+
+
+@pytest.mark.parametrize(("way", "wanted"), WAYS, ids=lambda value: str(value))
+def test_treatment_is_of_other_learning_rates_too(babysit, programs, way, wanted):
+    done = babysit("overfit", STUCK, *way, "--format", "json", *SHORT["overfit"])
+    assert (len(results(done)["overfit"]["measurement"]["attempts"]) > 1) is wanted
+
+
+@pytest.mark.parametrize(("way", "wanted"), WAYS, ids=lambda value: str(value))
+def test_treatment_of_a_run_is_that_of_every_check_that_has_one(babysit, programs, way, wanted):
+    select = ("--select", "check-data,overfit,train", *SHORT["overfit"], *SHORT["train"])
+    done = babysit("run", STUCK, *way, *select, "--format", "json")
+    assert done.code == 1
+    assert treated(done) == {"overfit": (wanted, wanted), "train": (wanted, wanted)}
+
+
+@pytest.mark.parametrize(("way", "wanted"), WAYS, ids=lambda value: str(value))
+def test_treatment_of_the_demo(babysit, way, wanted):
+    fault = ("--fault", "learning-rate-too-low", "--select", "overfit", *SHORT["overfit"])
+    done = babysit("demo", *fault, *way, "--format", "json")
+    assert done.code == 1
+    assert treated(done) == {"overfit": (wanted, wanted)}
+
+
+def test_a_file_says_whether_to_treat_and_the_option_wins(babysit, programs):
+    (programs / "babysit.yaml").write_text("select: overfit\noverfit: {treatment: false, steps: 60}\n")
+    assert treated(babysit("run", STUCK, "--format", "json")) == {"overfit": (False, False)}
+    assert treated(babysit("run", STUCK, "--treatment", "--format", "json")) == {"overfit": (True, True)}
+
+
+@pytest.mark.parametrize("name", ["run", "demo", "overfit", "train"])
+def test_help_names_the_treatment_and_how_to_leave_it_out(babysit, name):
+    text = babysit(name, "--help").out
+    assert "--treatment" in text
+    assert "--no-treatment" in text
 
 
 def test_a_daily_option_counts(babysit, programs):

@@ -77,6 +77,9 @@ USAGE = {
     ("run", TARGET, "--set", "overfit.examples=1"): (
         "--set: overfit.examples must be a whole number of at least 2, not '1'"
     ),
+    ("run", TARGET, "--set", "treatment=false"): (
+        "--set: more than one check has a setting 'treatment'; write overfit.treatment or train.treatment"
+    ),
     ("overfit", TARGET, "--set", "exampels=20"): "--set: overfit has no setting 'exampels'; did you mean 'examples'?",
     ("overfit", TARGET, "--select", "check-loss"): "nothing of overfit is selected: check-loss",
     ("run", TARGET, "--config", "no.yaml"): "no.yaml can't be read: No such file or directory",
@@ -180,6 +183,55 @@ def test_judge_with_other_thresholds_and_options(babysit, saved):
     assert babysit("judge", "saved.json", *reasons, "-q").out.startswith("✓ PASSED  1 ignored in 2 checks")
     assert babysit("judge", "saved.json", "--select", "check-target", "-q").code == 0
     assert babysit("judge", "saved.json", "--select", "overfit", "-q").code == 5
+
+
+@pytest.fixture
+def cured(babysit, here):
+    """A run that fails, and what was tried, as JSON."""
+    steps = ("--set", "overfit.steps=60", "--set", "train.steps=60", "--set", "train.treated=20")
+    faulty = ("demo", "--fault", "learning-rate-too-low", "--select", "overfit,train", *steps)
+    assert babysit(*faulty, "--format", "json", "--output", "cured.json").code == 1
+    return here / "cured.json"
+
+
+def test_what_was_tried_is_judged_again(babysit, cured):
+    document = json.loads(cured.read_text())
+    tried = {result["check"]: result["measurement"]["treated"] for result in document["results"]}
+    assert any(treated["cured"] for treated in tried["overfit"])
+    assert set(tried["train"][0]) == {"treatment", "cured", "loss", "steps"}
+    assert babysit("judge", "cured.json", "--format", "json").out.rstrip() == cured.read_text().rstrip()
+
+
+def test_a_run_that_tried_nothing_is_judged_too(babysit, cured):
+    document = json.loads(cured.read_text())
+    of = {result["check"]: result["measurement"] for result in document["results"]}
+    of["overfit"]["treated"], of["overfit"]["attempts"] = [], of["overfit"]["attempts"][:1]
+    del of["train"]["treated"]  # as a report has it that was written before anything was tried
+    cured.write_text(json.dumps(document))
+    done = babysit("judge", "cured.json", "--format", "json")
+    assert (done.code, done.err) == (1, "")
+    assert {f["rule"] for f in json.loads(done.out)["findings"]} >= {"loss-not-falling"}
+
+
+def test_whether_to_treat_is_measured_and_not_judged(babysit, cured):
+    done = babysit("judge", "cured.json", "--set", "overfit.treatment=false")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "babysit: --set: overfit.treatment acts on what is measured; run the check again to change it\n"
+    )
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, True), (False, False), (None, True)])
+def test_an_option_of_several_checks_reaches_each(here, value, expected):
+    found = configured(Options(settings={"overfit.treatment": value, "train.treatment": value}))
+    assert [found.settings[name].treatment for name in ("overfit", "train")] == [expected, expected]
+
+
+def test_a_word_that_is_no_truth_value_is_refused(babysit, program):
+    done = babysit("run", TARGET, "--set", "overfit.treatment=perhaps")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "babysit: --set: overfit.treatment must be true or false, not 'perhaps'\n"
+    assert not Path("ran").exists()
 
 
 REPORTS = {

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
+from babysit.errors import LostError, Skip, TargetError
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ORDER = 0
 BLOCKED_BY = ()
 VISIBLE = 1e-4  # of the loss: what another order of the targets must change in theory to be looked for in practice
+ROUNDING = 2e-6  # of the loss: by so much another order of the same sum may change it in single precision
 PATIENCE = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
@@ -144,8 +146,13 @@ def _gradients_zero(bench: "Bench", batch: "Batch") -> bool:
 
     if not bench.trainer.supports(SupportsParameters):
         return False
-    with bench.borrowed() as trainer:
-        return not any(arrays.norm(gradient) for gradient in trainer.gradients(batch)[1].values())
+    try:
+        with bench.borrowed() as trainer:
+            return not any(arrays.norm(gradient) for gradient in trainer.gradients(batch)[1].values())
+    except LostError:
+        raise
+    except (Skip, TargetError):  # that nothing moved is to be told all the same
+        return False
 
 
 def _replay(bench: "Bench", batch: "Batch", state: "State | None", settings: Settings) -> tuple[_Replay, "State"]:
@@ -204,7 +211,7 @@ def _broadcast_problem(trainer: "Driven", batch: "Batch", output: "Output") -> s
     if other.scores is not None and not arrays.same(other.scores, scores):
         return ""  # targets are inputs too, as a decoder's are
     moved = (other.loss - output.loss) / output.loss if output.loss else 0.0  # of a loss in whatever units
-    if not abs(aligned) > VISIBLE or not abs(moved) < abs(aligned) / 100:
+    if not abs(aligned) > VISIBLE or not abs(moved) < min(abs(aligned) / 100, ROUNDING):
         return ""
     return (
         f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} seem to broadcast: the loss is the same when "

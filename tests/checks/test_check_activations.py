@@ -10,6 +10,7 @@ from babysit.check import find_checks
 from babysit.checks.check_activations import Measurement, Settings
 from babysit.errors import Skip, TargetError
 from babysit.lab.layers import ACTIVATIONS
+from babysit.lab.trainer import LabTrainer
 from babysit.statistics import LayerSummary
 
 NAME = "check-activations"
@@ -349,3 +350,67 @@ def test_the_message_of_a_trainer():
         "100 of 100 units of relu1 are zero for each of 300 examples at initialization, and 100% still are after 50 "
         "steps."
     )
+
+
+class Experts(LabTrainer):
+    """Two experts side by side: a look sees the one alone that is asked, and the other one once steps were made."""
+
+    made = 0
+
+    def step(self, batch):
+        self.made += 1
+        return super().step(batch)
+
+    def save(self):
+        return super().save() | {"made": self.made}
+
+    def load(self, state):
+        super().load(state)
+        self.made = state["made"]
+
+    def missed(self):
+        return "relu2" if self.made == 0 else "relu1"
+
+    def trace(self, batch, visit, *, training=True):
+        return super().trace(batch, lambda r: visit(r) if r.name != self.missed() else None, training=training)
+
+
+class AFewExperts(Experts):
+    """The second one is asked in the second look alone."""
+
+    def missed(self):
+        return "relu2" if self.made == 0 else ""
+
+
+class Closed(Experts):
+    """The first one is asked in the first look alone."""
+
+    def missed(self):
+        return "" if self.made == 0 else "relu1"
+
+
+DEEP = {"sizes": (2, 50, 50, 3)}
+
+
+@pytest.mark.parametrize(("made", "seen"), [(AFewExperts, ["relu1"]), (Closed, ["relu2"]), (Experts, [])])
+def test_an_expert_that_one_look_misses_is_left_out(made, seen):
+    measurement, settings = measured(NAME, faults.demo(0, made=made, **DEEP))
+    assert [layer.name for layer in measurement.at_start] == [layer.name for layer in measurement.after] == seen
+    assert len(measurement.killed) == len(seen)
+    assert find_checks()[NAME].judge(measurement, settings) == []
+    assert list(find_checks()[NAME].exhibits(measurement, settings))
+
+
+def test_the_layers_that_both_looks_see_are_those_of_a_network_without_experts():
+    with_experts, _ = measured(NAME, faults.demo(0, made=Closed, **DEEP))
+    plain, _ = measured(NAME, faults.demo(0, **DEEP))
+    assert repr(with_experts.at_start) == repr(plain.at_start[1:])  # NaN is no NaN's equal
+    assert repr(with_experts.after) == repr(plain.after[1:])
+    assert with_experts.killed == plain.killed[1:]
+
+
+def test_dead_units_of_an_expert_that_one_look_misses_hide_no_others():
+    trainer = faults.demo(0, made=Closed, **DEEP)
+    trainer.network.params["affine2.b"] -= 50
+    (found,) = findings(NAME, trainer)
+    assert (found.rule, found.where) == ("dead-relu", "relu2")

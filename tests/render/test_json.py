@@ -106,6 +106,20 @@ def test_settings_and_measurements_come_back_in_their_own_types(checks):
     assert math.isnan(result.measurement.parts[0].value)
 
 
+def test_what_a_measurement_has_a_default_for_may_be_left_out(checks):
+    measured = checks["memorize"].measurement((1.0, 0.5), (), {"ln 10": 2.3}, 0.1)
+    report = Report("a.py:b", 0, "0.1.0", (Result("memorize", Status.PASSED, "", measured),))
+    document = written(report)
+    for name in ("parts", "chance", "own"):
+        del document["results"][0]["measurement"][name]
+    (result,) = json.read(standard.dumps(document)).results
+    assert result.measurement == checks["memorize"].measurement((1.0, 0.5))
+    del document["results"][0]["measurement"]["losses"]
+    with pytest.raises(UsageError) as raised:
+        json.read(standard.dumps(document))
+    assert str(raised.value) == "the report can't be used: results[0].measurement.losses: Field required"
+
+
 def changed(document: dict, *path: str | int, to) -> str:
     *parents, last = path
     place = document
