@@ -1,3 +1,5 @@
+import math
+
 import faults
 import numpy as np
 import pytest
