@@ -316,7 +316,7 @@ def update_ratio_out_of_range(measured: "Measurement", settings: "Settings") -> 
     """Updates are far too long, or far too short, for the weights they change.
 
     What it finds: a weight matrix whose updates have, in the middle of the run, more than a tenth of its own norm, or
-    have made a hundredfold of it by the end; or a network none of whose matrices is changed by a millionth while its
+    have made a thousandfold of it by the end; or a network none of whose matrices is changed by a millionth while its
     loss does not fall.
 
     Why it matters: "a rough heuristic is that this ratio should be somewhere around 1e-3. If it is lower than this

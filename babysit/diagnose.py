@@ -266,22 +266,33 @@ def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
     """`EXPLAINS`, as far as the measurements bear it out."""
     causes = _tested(EXPLAINS, measurements)
     overfit, loss = measurements.get("overfit"), measurements.get("check-loss")
-    if overfit is not None and overfit.own.outcome not in LEARNED and not overfit.cures:
+    if overfit is not None and overfit.own.outcome not in LEARNED and len(overfit.attempts) > 1 and not overfit.cures:
         # no learning rate makes it memorize, so the learning rate is not what keeps it from memorizing
-        for rule in ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate"):
-            causes[rule] = tuple(c for c in causes[rule] if c not in ("cannot-overfit", "overfit-diverges"))
-        causes["cannot-overfit"] += ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate")
+        rates = ("learning-rate-too-high", "learning-rate-too-low", "killed-by-learning-rate")
+        for rule in rates:
+            causes[rule] = tuple(c for c in causes[rule] if c != "overfit-diverges")
+        _put_first(causes, "cannot-overfit", *rates)
     if overfit is not None and cures(overfit.treated):  # the network can tell its inputs apart
-        causes["constant-predictions"] = tuple(c for c in causes["constant-predictions"] if c != "cannot-overfit")
-        causes["cannot-overfit"] += ("constant-predictions",)
+        _put_first(causes, "cannot-overfit", "constant-predictions")
     if overfit is not None and overfit.own.outcome is Outcome.BY_LOSS_ALONE:
-        causes["loss-metric-disagree"] = ("cannot-overfit",)
-        causes["cannot-overfit"] = tuple(c for c in causes["cannot-overfit"] if c != "loss-metric-disagree")
+        _put_first(causes, "loss-metric-disagree", "cannot-overfit")
     if loss is not None and not loss.inputs_vary:  # before any layer can be at fault
-        causes["inputs-ignored"] += ("dead-relu", "constant-activation", "saturated-activation")
-        for rule in ("dead-relu", "constant-activation", "saturated-activation"):
-            causes[rule] = tuple(c for c in causes[rule] if c != "inputs-ignored")
+        _put_first(causes, "inputs-ignored", "dead-relu", "constant-activation", "saturated-activation")
     return causes
+
+
+def _put_first(causes: dict[str, tuple[str, ...]], cause: str, *consequences: str) -> None:
+    """Make the one a cause of the others; whatever stands behind it then no longer explains it."""
+    causes[cause] = (*causes.get(cause, ()), *consequences)
+    behind: set[str] = set()
+    left = [cause]
+    while left:
+        for rule in causes.get(left.pop(), ()):
+            if rule not in behind:
+                behind.add(rule)
+                left.append(rule)
+    for rule in behind & causes.keys():
+        causes[rule] = tuple(c for c in causes[rule] if c != cause)
 
 
 def _tested(causes: Mapping[str, tuple[str, ...]], measurements: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

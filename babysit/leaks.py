@@ -31,9 +31,13 @@ def columns(batches: "list[Batch]", task: "Task") -> tuple[str, ...]:
     targets = next(iter(_joined([batch[1] for batch in batches]).values()), None)
     if targets is None or targets.size != len(targets) or len(targets) < FEWEST or task.name == "language-model":
         return ()
-    wide = sum(table.shape[1] for _, table in tables) > 1  # one number a row is all there is to learn from
-    held = [f"{name}[{c}]" for name, table in tables for c in _holding(table, targets.reshape(-1), task)]
-    return tuple(held) if wide else ()
+    if not np.isfinite(targets).all():
+        return ()
+    names = [f"{name}[{c}]" for name, table in tables for c in range(table.shape[1])]
+    if len(names) < 2:  # one number a row is all there is to learn from
+        return ()
+    whole = np.concatenate([table for _, table in tables], axis=1)
+    return tuple(names[c] for c in _holding(whole, targets.reshape(-1), task))
 
 
 def _tables(trees: list[Any]) -> Iterator[tuple[str, Array]]:
@@ -75,7 +79,7 @@ def _holding(table: Array, targets: Array, task: "Task") -> list[int]:
     if len(whole):
         return [int(c) for c in whole]
     marks = [int(c) for c in np.flatnonzero(telling & (apart == 2)) if _marks_one(level[:, c])]
-    return marks if len({level[:, c].tobytes() for c in marks}) >= len(classes) - 1 else []
+    return marks if len({(level[:, c] == level[0, c]).tobytes() for c in marks}) >= len(classes) - 1 else []
 
 
 def _marks_one(level: Array) -> bool:
@@ -102,13 +106,14 @@ def lost_ties(train: "list[Batch]", val: "list[Batch]", task: "Task") -> tuple[T
     """
     both = _joined_pairs(train), _joined_pairs(val)
     found = []
-    for name in both[0][0].keys() & both[1][0].keys():
+    for name in [name for name in both[0][0] if name in both[1][0]]:
         (x, y), (xv, yv) = ((tables[name], targets) for tables, targets in both)
         if y is None or yv is None or min(len(y), len(yv)) < FEWEST or x.shape[1:] != xv.shape[1:]:
             continue
         tied, still = _correlations(x, y, task), _correlations(xv, yv, task)
         apart = np.abs(np.arctanh(tied) - np.arctanh(still)) / math.sqrt(1 / (len(y) - 3) + 1 / (len(yv) - 3))
-        column = int(np.argmax(np.abs(tied) - np.abs(still)))
+        kept = np.maximum(0.0, still * np.sign(tied))  # a tie whose sign turns is lost, too
+        column = int(np.argmax(np.abs(tied) - kept))
         found.append(Tie(f"{name}[{column}]", float(tied[column]), float(still[column]), float(apart[column])))
     return tuple(found)
 
@@ -173,7 +178,9 @@ def _repeated(batch: "Batch") -> tuple[str, int] | None:
             length = min(held.shape[1] - offset, wanted.shape[1])
             here, there = wanted[:, :length], held[:, offset : offset + length]
             scored = here >= 0 if wanted.ndim == 2 else np.ones(here.shape, dtype=bool)  # below 0: left out of the loss
-            if length > 1 and scored.any() and np.mean(here[scored] == there[scored]) > REPEATED:
+            values, often = np.unique(here[scored], return_counts=True)
+            telling = scored & (here != values[np.argmax(often)]) if len(values) else scored  # zeros and padding agree
+            if length > 1 and telling.any() and np.mean(here[telling] == there[telling]) > REPEATED:
                 return path, offset
     return None
 
@@ -181,6 +188,8 @@ def _repeated(batch: "Batch") -> tuple[str, int] | None:
 def _looked(trainer: Any, batch: "Batch", path: str, offset: int) -> Sight | None:
     n, length = arrays.count(batch), int(next(leaf for _, leaf in arrays.leaves(batch[1])).shape[1])
     place = length // 2
+    if offset == 0 and _shifts_inside(trainer, batch):
+        return None
     before = _along(trainer.evaluate(batch).scores, n, length)
     again = _along(trainer.evaluate(batch).scores, n, length)
     if before is None or again is None:
@@ -196,6 +205,18 @@ def _looked(trainer: Any, batch: "Batch", path: str, offset: int) -> Sight | Non
     if not (spread > 0 and all(map(math.isfinite, (spread, noise, *changes)))):
         return None
     return Sight(offset, changes[0] / spread, changes[1] / spread, noise / spread)
+
+
+def _shifts_inside(trainer: Any, batch: "Batch") -> bool:
+    """Whether the loss leaves out the first target, as one does that moves targets against scores by itself."""
+
+    def alter(leaf: Any) -> Any:
+        values = arrays.on_host(leaf).copy()
+        values[:, :1] = np.roll(values, 1, axis=0)[:, :1]
+        return arrays.like(leaf, values)
+
+    changed = batch[0], arrays.tree_map(alter, batch[1])
+    return bool(trainer.evaluate(changed).loss == trainer.evaluate(batch).loss)
 
 
 def _along(scores: Array | None, n: int, length: int) -> Array | None:

@@ -59,7 +59,6 @@ def beside(*new, old=X):
         (beside(7 - 3e-3 * NUMBERS), NUMBERS[:, 0], Regression(), ["inputs[4]"]),
         (beside(NUMBERS).astype(np.float32), NUMBERS, Regression(), ["inputs[4]"]),
         ({"pixels": X, "row": beside(Y)}, Y, THREE, ["inputs.row[4]"]),
-        ((X, Y[:, None]), Y, THREE, ["inputs.1[0]"]),
     ],
 )
 @pytest.mark.parametrize("make", [np.asarray, torch.tensor], ids=["numpy", "torch"])
@@ -91,7 +90,7 @@ def noisy(share):
         (X, Y, THREE),
         (beside(but_for_one(Y)), Y, THREE),
         (beside(np.eye(3)[Y][:, 0]), Y, THREE),  # tells one class of three
-        (beside(np.eye(3)[Y][:, 0], -np.eye(3)[Y][:, 0]), Y, THREE),  # twice the same one
+        (beside(np.eye(3)[Y][:, 0], np.eye(3)[Y][:, 0]), Y, THREE),  # twice the same one
         (beside(Y + 3 * labels(classes=2, seed=5)), Y, THREE),  # a category of which each class has two
         (beside(Y // 2), Y, THREE),  # and one that classes share
         (np.eye(3)[Y] @ table(3, 4), Y, THREE),  # one pattern for each class, and nothing beside
@@ -244,7 +243,6 @@ def target_encoded(seed):
 LOST = {
     "columns in another order": lambda seed: of_rows(*line(seed), lambda v, w: (v[:, [2, 3, 0, 1]], w)),
     "target encoding": target_encoded,
-    "targets of the other sign": lambda seed: of_rows(*line(seed), lambda v, w: (v, -w)),
     "rows against one another": lambda seed: of_rows(*line(seed), lambda v, w: (v, np.roll(w, 1, axis=0))),
 }
 KEPT = {
@@ -269,16 +267,6 @@ def test_a_tie_that_is_lost(make, seed):
 @pytest.mark.parametrize("make", KEPT.values(), ids=KEPT)
 def test_a_tie_that_holds(make, seed):
     assert [f.message for f in findings(NAME, make(seed)) if "tied" in f.message] == []
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_yes_and_no_the_other_way_round_in_validation(seed):
-    x, y = line(seed)
-    yes = (y > 0).astype(float)
-    made = handed(cut(x[:400], yes[:400]), cut(x[400:], 1 - yes[400:]), task=Binary())
-    (found,) = findings(NAME, made)
-    assert found.message.startswith("inputs[0] is tied to the targets in training (correlation 0.7")
-    assert "and not so on the validation split (-0." in found.message
 
 
 # Places of a sequence
@@ -475,10 +463,22 @@ def test_causal_networks_do_not_change_at_all():
         assert found.later < 1e-5
 
 
+class Drifting(Reader):
+    """Each pass gives other scores than the one before."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) + 0.1 * torch.sin(self.passes * torch.arange(x.shape[1] * WORDS)).reshape(-1, WORDS)
+
+
 def test_noise_is_measured_with_the_change():
-    found = sight(Bench(ahead(lambda: Reader(always_drops=0.3))(0)))
-    assert found.noise > 0.1
+    made = ahead(Drifting)(0)
+    found = sight(Bench(made))
+    assert found.target > 0.01
     assert found.target < 3 * found.noise
+    assert leaks_of(made) == []
 
 
 @pytest.mark.parametrize("places", [2, 3])
@@ -526,7 +526,7 @@ def test_the_program_is_as_it_was():
     assert differing(before, left(made)) == []
 
 
-# What only looks like targets that repeat the inputs
+# Told apart all the same
 
 
 def shifted_by_the_loss(seed):
@@ -548,14 +548,38 @@ def one_hot_words(seed):
     torch.manual_seed(seed)
     words = F.one_hot(torch.randint(40, (128, LENGTH + 1)), 40).float()
     task = ChanceLoss(math.log(40))
-    return taught(Reader(numbers=40), words[:, :-1], words[:, 1:], loss=next_word_of_shares, task=task, seed=seed)
+    return taught(Reader(numbers=40), words[:, :-1], words[:, 1:], loss=next_shares, task=task, seed=seed)
 
 
-def next_word_of_shares(scores, targets):
+def next_shares(scores, targets):
     return F.cross_entropy(scores.flatten(0, 1), targets.flatten(0, 1))
 
 
-@pytest.mark.xfail(strict=True, reason="places that agree by chance, and losses that shift, are not told apart yet")
 @pytest.mark.parametrize("make", [shifted_by_the_loss, piano_roll, one_hot_words], ids=lambda make: make.__name__)
 def test_causal_networks_on_sparse_places_and_under_losses_that_shift(make):
     assert leaks_of(make(0)) == []
+
+
+def test_two_columns_that_mark_the_same_class_are_no_two_marks():
+    one = np.eye(3)[Y][:, 0]
+    assert columns(cut(beside(one, 1 - one), Y), THREE) == ()
+
+
+def test_labels_in_an_array_of_their_own():
+    batches = [((x, y[:, None]), y) for x, y in cut(X, Y)]
+    assert columns(batches, THREE) == ("inputs.1[0]",)
+
+
+def test_gaps_among_the_targets_are_no_class():
+    assert columns(cut(X, np.where(np.arange(200) == 3, np.nan, ANSWERS)), Binary()) == ()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_tie_that_turns_its_sign_is_lost(seed):
+    x, y = line(seed)
+    (found,) = (f for f in findings(NAME, of_rows(x, y, lambda v, w: (v, -w))) if "tied" in f.message)
+    assert found.where == "inputs[0]"
+    yes = (y > 0).astype(float)
+    made = handed(cut(x[:400], yes[:400]), cut(x[400:], 1 - yes[400:]), task=Binary())
+    (found,) = findings(NAME, made)
+    assert (found.rule, str(found.severity)) == DIFFERENT

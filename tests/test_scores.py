@@ -162,6 +162,92 @@ def test_a_stated_chance_loss_has_no_score():
     assert math.isnan(got.best_constant_score)
 
 
+@pytest.mark.parametrize("targets", [{"tags": LABELS, "lengths": LABELS + 1.0}, (LABELS, LABELS[:, None])])
+def test_targets_may_be_a_tree_where_the_chance_loss_is_stated(make, targets):
+    tree = {k: make(y) for k, y in targets.items()} if isinstance(targets, dict) else tuple(map(make, targets))
+    parts = [{k: y[:150] for k, y in tree.items()} if isinstance(tree, dict) else tuple(y[:150] for y in tree)] * 2
+    for got in (
+        seen(ChanceLoss(2.0), make(LOGITS), tree, 2.1),
+        look(ChanceLoss(2.0), [make(LOGITS[:150])] * 2, parts, 2),
+    ):
+        assert (got.chance, got.problem, got.own_loss) == ({"the stated chance loss": 2.0}, "", False)
+        assert got.spread == pytest.approx(1.0, rel=0.1)
+
+
+def test_batches_whose_trees_differ_in_shape_are_left_out():
+    trees = [{"y": LABELS[:100]}, {"y": LOGITS[:100]}, {"y": LABELS[100:]}]
+    got = look(ChanceLoss(2.0), [LOGITS[:100], LOGITS[:100], LOGITS[100:]], trees, 2.0)
+    assert got.spread == seen(ChanceLoss(2.0), LOGITS, LABELS).spread
+
+
+# Losses of a regression's own
+
+TRUE = np.random.default_rng(5).normal(size=(200, 3))
+GUESSED = 0.3 * np.random.default_rng(6).normal(size=(200, 3))
+
+
+def huber(differences):
+    size = np.abs(differences)
+    return np.where(size < 1, size**2 / 2, size - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "own"),
+    [
+        (Regression(), ((GUESSED - TRUE) ** 2).mean(), False),
+        (Regression(), ((GUESSED - TRUE) ** 2).sum(axis=1).mean() / 2, False),
+        (Regression(), 1.0009 * ((GUESSED - TRUE) ** 2).mean(), False),  # batches of other sizes
+        (Regression(), 1.002 * ((GUESSED - TRUE) ** 2).mean(), True),
+        (Regression(), huber(GUESSED - TRUE).sum(axis=1).mean(), True),
+        (Regression("huber"), huber(GUESSED - TRUE).sum(axis=1).mean(), False),
+        (Regression("absolute"), np.abs(GUESSED - TRUE).mean(), False),
+        (Regression(), math.nan, True),
+    ],
+)
+def test_a_loss_that_is_none_of_the_tasks_errors(make, task, loss, own):
+    assert seen(task, make(GUESSED), make(TRUE), float(loss)).own_loss == own
+
+
+def test_only_a_regression_has_a_loss_of_its_own():
+    assert not seen(Classification(4), LOGITS, LABELS, 99.0).own_loss
+    assert not seen(MultiLabel(), LOGITS, np.eye(4)[LABELS], 99.0).own_loss
+
+
+QUANTILES = np.array([0.1, 0.5, 0.9])
+
+
+def pinball(guessed, true):
+    miss = true - guessed
+    return np.maximum(QUANTILES * miss, (QUANTILES - 1) * miss).sum(axis=1).mean()
+
+
+BROADCAST = GUESSED - TRUE[:, :1]  # three guesses for each number
+
+
+@pytest.mark.parametrize(
+    ("loss", "own"),
+    [
+        (pinball(GUESSED, TRUE[:, :1]), True),
+        ((BROADCAST**2).mean(), False),
+        ((BROADCAST**2).mean() / 2, False),
+        ((BROADCAST**2).sum(axis=1).mean(), False),
+        (np.abs(BROADCAST).mean(), False),
+        (np.abs(BROADCAST).sum(axis=1).mean(), False),
+        (1.049 * (BROADCAST**2).mean(), False),
+        (math.nan, False),
+    ],
+)
+def test_scores_that_do_not_fit_under_a_loss_of_their_own(make, loss, own):
+    got = seen(Regression(), make(GUESSED), make(TRUE[:, :1]), float(loss))
+    assert got.problem == "predictions (200, 3) against targets (200, 1): one for each is needed"
+    assert got.own_loss == own
+
+
+def test_scores_that_do_not_even_broadcast_are_meant_so():
+    assert seen(Regression(), GUESSED[:, :2], TRUE, 1.0).own_loss
+    assert not seen(Classification(3), LOGITS, LABELS, 1.0).own_loss
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [

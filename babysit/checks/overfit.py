@@ -298,7 +298,7 @@ def overfit_too_slow(measured: Measurement, settings: Settings) -> Iterator[Find
     """A handful of examples is memorized too slowly.
 
     What it finds: the loss falls, or would fall at a higher learning rate, but the tiny subset isn't memorized in the
-    steps allowed.
+    steps allowed. An error where less than half of the way was made, or only a rate a hundred times higher memorizes.
 
     Why it matters: what 20 examples can't show in some hundred updates, the whole data won't show in a night. The
     learning rate is too low, or something shrinks the updates (clipping to a tiny norm, squashed scores).
@@ -312,7 +312,8 @@ def overfit_too_slow(measured: Measurement, settings: Settings) -> Iterator[Find
     if not _is_slow(measured, settings):
         return
     left = measured.own.losses[-1] / measured.constant_loss
-    find = overfit_too_slow.error if left > settings.halfway else overfit_too_slow.warning
+    far = measured.cures and measured.cures[0].learning_rate > 0.99 * NEAR * measured.own.learning_rate
+    find = overfit_too_slow.error if left > settings.halfway or far else overfit_too_slow.warning
     find = overfit_too_slow.info if left < settings.nearly else find
     rate = measured.cures[0].learning_rate if measured.cures else 10 * measured.own.learning_rate
     yield find(

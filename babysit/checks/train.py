@@ -188,10 +188,10 @@ class Settings:
         0.5, "the same, for an error: half of the weights are new with each update", above=0.0
     )
     grown: float = setting(
-        100.0,
+        1000.0,
         "times its own norm at the start, for a weight matrix that began no smaller than others, for an error: weights "
-        "drawn for their layer need not grow by more than a small factor, and a hundredfold layer makes its signal as "
-        "many times larger",
+        "drawn for their layer need not grow by more than a small factor, those drawn a hundred times too small, as "
+        "normals of spread 0.001 are in layers of 100, not by more than that and a small factor",
         above=1.0,
     )
     small_ratio: float = setting(

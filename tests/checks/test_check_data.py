@@ -575,3 +575,37 @@ def test_exhibits():
         ("targets", "train", "440", "-"),
         ("targets", "val", "150", "-"),
     ]
+
+
+# Outputs of a regression
+
+
+def outputs(*ranges, seed=0, count=200):
+    """Targets of such ranges, each about 0."""
+    spans = np.random.default_rng(seed).uniform(-0.5, 0.5, size=(count, len(ranges)))
+    spans[0], spans[1] = -0.5, 0.5
+    return regression(spans * ranges, seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        ((2.0, 2.0), set()),
+        ((2.0, 0.21), set()),
+        ((2.0, 0.19), {TARGETS}),
+        ((0.19, 2.0, 1.0), {TARGETS}),
+        ((2.0, 0.0201), {TARGETS}),
+        ((2.0, 0.0199), {("targets-badly-scaled", "error")}),
+        ((2.0, 0.0), set()),  # an output that is always 0
+        ((2.0,), set()),
+    ],
+)
+def test_outputs_whose_ranges_differ(ranges, expected, seed):
+    assert verdict(NAME, outputs(*ranges, seed=seed)) == expected
+
+
+def test_the_output_that_is_left_out_is_named():
+    (found,) = findings(NAME, outputs(3.0, 0.01, 1.0))
+    assert (found.where, found.evidence["apart"]) == ("targets[1]", pytest.approx(300))
+    assert found.message.startswith("output 0 of the targets has a range of 3, output 1 one of 0.01: ")

@@ -2,8 +2,13 @@ import math
 from dataclasses import replace
 
 import faults
+import numpy as np
 import pytest
+import torch
 from faults import SEEDS, findings, judged_whatever_the_numbers, lecture, logits, measured, scaled, verdict
+from pytorch_programs import trainer as pytorch_trainer
+from torch import nn
+from torch.nn import functional as F
 
 from babysit.check import find_checks
 from babysit.checks.check_loss import Measurement, Settings
@@ -193,6 +198,10 @@ FLOOR = 2.2 - 0.1 - 3 * 0.01
         ({"training_loss": 2.5, "excess": math.inf}, set()),
         ({"training_loss": 2.6, "excess": math.inf}, UNEXPECTED),
         ({"training_loss": 9.0, "task_problem": "no", "chance": {}}, MISMATCH),
+        ({"training_loss": 9.0, "task_problem": "no", "chance": {}, "own_loss": True}, {("task-mismatch", "warning")}),
+        ({"training_loss": LIMIT + 1e-4, "own_loss": True}, TRAINED),
+        ({"training_loss": LIMIT - 1e-4, "own_loss": True}, set()),
+        ({"training_loss": FLOOR - 1e-4, "own_loss": True}, TOO_LOW),
         ({"training_loss": math.nan}, NOT_FINITE),
         ({"training_loss": math.inf}, NOT_FINITE),
         ({"evaluation_loss": math.nan}, NOT_FINITE),
@@ -232,6 +241,9 @@ def test_confidence_is_told_without_a_standard_error():
         (True, 2.5, 2.31, set()),
         (False, 2.31, 2.5, set()),
         (True, 2.4, 2.22, set()),
+        (True, 2.41, 2.52, NORMALIZED),  # nearer than half as far
+        (True, 2.41, 2.50, set()),
+        (True, 40.0, 45.0, set()),  # a loss that is neither
         (True, 2.31, math.nan, set()),
         (True, math.nan, 2.31, set()),
     ],
@@ -339,6 +351,12 @@ def test_no_chance_loss_can_be_judged():
             "scores explains 0.03 and sampling 0.03 of the difference.",
         ),
         (
+            {"training_loss": 4.0, "own_loss": True},
+            "the first loss is 4; knowing nothing gives 2.3 (ln 10) or 2.2 (entropy of the labels). The spread of the "
+            "scores explains 0.03 and sampling 0.03 of the difference. The loss is none of the usual errors of these "
+            "scores, so it may have another.",
+        ),
+        (
             {"training_loss": 1.0, "reference_loss": 1.0, "score": 0.5},
             "the first loss is 1, below what knowing nothing gives: 2.3 (ln 10) or 2.2 (entropy of the labels). The "
             "accuracy is 0.5: the network is trained, or sees the answer.",
@@ -364,3 +382,88 @@ def test_a_head_that_starts_at_zero_is_given_steps():
 def test_labels_beyond_the_classes_are_named():
     (found,) = findings(NAME, faults.label_beyond_classes(0))
     assert found.message == "A label is 4, but 4 classes go from 0 to 3."
+
+
+# Losses of a program's own
+
+
+def numbers(seed, outputs=1):
+    """Standardized targets that hyperplanes give, in batches of 50."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(400, 4))
+    y = x @ draw.normal(size=(4, outputs)) + 0.5 * draw.normal(size=(400, outputs))
+    y = (y - y.mean(axis=0)) / y.std(axis=0)
+    return [(torch.tensor(x[i : i + 50]).float(), torch.tensor(y[i : i + 50]).float()) for i in range(0, 400, 50)]
+
+
+def predicting(seed, loss, *, outputs=1, predictions=1):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, predictions))
+    return pytorch_trainer(model, loss, train=numbers(seed, outputs), task="regression")
+
+
+def summed_huber(scores, targets):
+    return F.huber_loss(scores, targets, reduction="none").sum(dim=1).mean()
+
+
+def pinball(scores, targets):
+    miss, levels = targets - scores, torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(levels * miss, (levels - 1) * miss).sum(dim=1).mean()
+
+
+def broadcast(scores, targets):
+    return ((scores - targets) ** 2).mean()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("loss", "outputs", "predictions", "expected"),
+    [
+        (nn.MSELoss(), 1, 1, set()),
+        (summed_huber, 8, 8, TRAINED),
+        (pinball, 1, 3, {("task-mismatch", "warning")}),
+        (broadcast, 1, 3, MISMATCH),
+        (lambda scores, targets: broadcast(scores, targets) * 3 / 2, 1, 3, MISMATCH),
+    ],
+    ids=["squared", "Huber, summed", "quantiles", "broadcast", "half, summed and broadcast"],
+)
+def test_losses_of_a_regression(loss, outputs, predictions, expected, seed):
+    assert verdict(NAME, predicting(seed, loss, outputs=outputs, predictions=predictions)) == expected
+
+
+def answering(seed, loss):
+    """Yes or no by a sigmoid at the network's end."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
+    batches = [(x, (y > 0).float()) for x, y in numbers(seed)]
+    return pytorch_trainer(model, loss, train=batches, task="binary")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("loss", "is_found"),
+    [
+        (nn.BCELoss(), False),
+        (nn.BCEWithLogitsLoss(), True),
+        (lambda p, y: F.binary_cross_entropy(p.round(), y), False),  # wrong, and not for that reason
+        (lambda p, y: 3 * F.binary_cross_entropy(p, y), False),
+    ],
+    ids=["probabilities", "logits", "rounded", "threefold"],
+)
+def test_only_the_loss_of_logits_takes_probabilities_for_such(loss, is_found, seed):
+    found = verdict(NAME, answering(seed, loss))
+    assert found & NORMALIZED == (NORMALIZED if is_found else set())
+
+
+def test_targets_may_be_named_where_the_chance_loss_is_stated():
+    def loss(scores, targets):
+        return F.mse_loss(scores[:, :1], targets["size"]) + F.mse_loss(scores[:, 1:], targets["age"])
+
+    torch.manual_seed(0)
+    batches = [(x, {"size": y[:, :1], "age": y[:, 1:]}) for x, y in numbers(0, outputs=2)]
+    model = nn.Linear(4, 2)
+    nn.init.normal_(model.weight, std=0.01)
+    made = pytorch_trainer(model, loss, train=batches, task=ChanceLoss(2.0))
+    assert verdict(NAME, made) == set()
+    made.task = ChanceLoss(0.5)
+    assert verdict(NAME, made) == UNEXPECTED

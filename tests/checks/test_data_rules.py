@@ -249,6 +249,102 @@ def test_targets(size, nonzero, is_regression, expected):
     assert found(measured) == expected
 
 
+OUTPUTS = replace(LEAF, name="targets", shape=(2,), features=2, widest=0, narrowest=1)
+
+
+@pytest.mark.parametrize(
+    ("widest", "narrowest", "changes", "severity"),
+    [
+        (9.9, 1.0, {}, None),
+        (10.0, 1.0, {}, "warning"),
+        (1e-3, 1.01e-5, {}, "warning"),
+        (99.0, 1.0, {}, "warning"),
+        (100.0, 1.0, {}, "error"),
+        (math.inf, 1.0, {}, "error"),
+        (100.0, 0.0, {}, None),  # an output that never varies
+        (math.nan, 1.0, {}, None),
+        (100.0, math.nan, {}, None),
+        (100.0, 1.0, {"shape": (8, 8)}, None),  # maps
+        (100.0, 1.0, {"split": "val"}, None),
+    ],
+)
+def test_outputs_of_different_ranges(widest, narrowest, changes, severity):
+    leaf = replace(OUTPUTS, widest_range=widest, narrowest_range=narrowest, **changes)
+    measured = replace(HEALTHY, targets=(leaf,), is_regression=True, labels=(), inputs=())
+    assert found(measured) == ({("targets-badly-scaled", severity)} if severity else set())
+    assert found(replace(measured, is_regression=False)) == set()
+
+
+LOST = Tie("inputs[1]", 0.7, 0.34, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("tie", "told"),
+    [
+        (LOST, True),
+        (replace(LOST, train=0.69), False),
+        (replace(LOST, sigmas=5.9), False),
+        (replace(LOST, val=0.36), False),  # half of it is left
+        (replace(LOST, val=-0.7), True),
+        (replace(LOST, train=-0.7, val=-0.34), True),
+        (replace(LOST, train=-0.7, val=-0.36), False),
+        (replace(LOST, train=-0.9, val=0.9), True),
+        (replace(LOST, train=math.nan), False),
+        (replace(LOST, val=math.nan), False),
+        (replace(LOST, sigmas=math.nan), False),
+    ],
+)
+def test_a_tie_that_validation_lacks(tie, told):
+    assert found(replace(HEALTHY, ties=(tie,))) == ({("split-statistics-differ", "error")} if told else set())
+
+
+SEEN = ("target-leak", "error")
+
+
+@pytest.mark.parametrize(
+    ("sight", "told"),
+    [
+        (Sight(1, 0.9e-3, 0.5, 0.0), False),
+        (Sight(1, 1.1e-3, 0.5, 0.0), True),
+        (Sight(3, 1.1e-3, 0.0, 0.0), True),
+        (Sight(1, 0.3, 0.5, 0.1), False),  # noise alone changes as much
+        (Sight(1, 0.32, 0.5, 0.1), True),
+        (Sight(0, 0.9e-3, 0.0, 0.0), False),
+        (Sight(0, 1.1e-3, 0.0, 0.0), True),
+        (Sight(0, 0.5, 0.9e-3, 0.0), True),
+        (Sight(0, 0.5, 1.1e-3, 0.0), False),  # it looks both ways
+        (Sight(1, math.nan, 0.5, 0.0), False),
+        (Sight(1, 0.5, 0.5, math.nan), False),
+        (None, False),
+    ],
+)
+def test_a_sight_of_the_targets(sight, told):
+    assert found(replace(HEALTHY, sight=sight)) == ({SEEN} if told else set())
+
+
+@pytest.mark.parametrize(
+    ("holding", "message"),
+    [
+        (("inputs[3]",), "inputs[3] holds the targets: they can be read off without an error."),
+        (("a[0]", "a[1]"), "a[0], a[1] hold the targets: they can be read off without an error."),
+        (
+            tuple(f"inputs[{c}]" for c in range(5)),
+            "inputs[0], inputs[1], inputs[2], inputs[3] ... hold the targets: they can be read off without an error.",
+        ),
+    ],
+)
+def test_columns_that_hold_the_targets(holding, message):
+    measured = replace(HEALTHY, holding=holding)
+    assert found(measured) == {SEEN}
+    (leak,) = find_checks()["check-data"].judge(measured, Settings())
+    assert (leak.message, leak.where, leak.evidence) == (message, holding[0], {"columns": list(holding)})
+
+
+def test_columns_and_places_are_both_told():
+    both = replace(HEALTHY, holding=("inputs[3]",), sight=Sight(1, 0.5, 0.5, 0.0))
+    assert len(find_checks()["check-data"].judge(both, Settings())) == 2
+
+
 def test_labels_and_tokens_out_of_range():
     outside = replace(HEALTHY, labels=(replace(TRAIN, outside=12, example=-1.0),))
     assert found(outside) == {("labels-out-of-range", "error")}
@@ -284,4 +380,20 @@ def test_messages():
     )
     assert message(with_leaf(batch_variation=0.0, batches=20), "per-batch-preprocessing") == (
         "the means of 20 batches of the inputs vary by 0 of what random batches do: each batch is centered by itself."
+    )
+    assert message(replace(HEALTHY, ties=(LOST,)), "split-statistics-differ") == (
+        "inputs[1] is tied to the targets in training (correlation 0.70), and not so on the validation split (0.34)."
+    )
+    assert message(replace(HEALTHY, sight=Sight(1, 0.456, 0.5, 0.0)), "target-leak") == (
+        "targets stand 1 further on in the inputs, and a score changes by 0.46 spreads with the place that holds its "
+        "own target: it sees what it is to predict."
+    )
+    assert message(replace(HEALTHY, sight=Sight(0, 0.456, 0.0, 0.0)), "target-leak") == (
+        "targets repeat the inputs, place by place, and a score sees its own place and none behind: it only has to "
+        "copy."
+    )
+    outputs = replace(HEALTHY, targets=(replace(OUTPUTS, widest_range=40.0, narrowest_range=0.1),), is_regression=True)
+    assert message(outputs, "targets-badly-scaled") == (
+        "output 0 of the targets has a range of 40, output 1 one of 0.1: of a squared error they have shares like "
+        "1.6e+05 to 1."
     )
