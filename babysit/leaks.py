@@ -1,7 +1,7 @@
 """Whether targets can be read off the inputs: a column that holds them, a place of the sequence that is let through."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FEWEST = 50  # examples that must agree: a yes-or-no column agrees with the labels of as many by chance 1 in 2^49 times
 EACH = 10  # examples a class, on the average, so that columns are not constant within classes for want of examples
 EXACT = 1e-4  # of its spread, that a target may lie off the line through a column; single precision is within 1e-6
+WIDEST = 10_000  # columns; what is wider are pixels or words, none of which is left in by mistake
 FURTHEST = 3  # places that a target may lie further on in the inputs
 REPEATED = 0.9  # share of the targets that the inputs hold at such a place; at random it is that of the commonest word
 STEPS = 50  # updates at which is looked, as in check-init: heads that start at zero show nothing before
@@ -41,17 +42,17 @@ def columns(batches: "list[Batch]", task: "Task") -> tuple[str, ...]:
 
 
 def _tables(trees: list[Any]) -> Iterator[tuple[str, Array]]:
-    for path, table in _joined(trees).items():
-        if table.ndim == 2 and np.isfinite(table).all():
+    for path, table in _joined(trees, lambda leaf: leaf.ndim == 2 and leaf.shape[1] <= WIDEST).items():
+        if np.isfinite(table).all():
             yield f"inputs.{path}" if path else "inputs", table
 
 
-def _joined(trees: list[Any]) -> dict[str, Array]:
-    """The arrays of all batches' trees, joined; those left out that differ in shape."""
+def _joined(trees: list[Any], wanted: Callable[[Any], bool] = lambda leaf: True) -> dict[str, Array]:  # noqa: ARG005
+    """The arrays wanted of all batches' trees, joined; those left out that differ in shape."""
     found: dict[str, list[Array]] = {}
     for tree in trees:
         for path, leaf in arrays.leaves(tree):
-            if is_array_api_obj(leaf) and arrays.are_scores(leaf):
+            if is_array_api_obj(leaf) and arrays.are_scores(leaf) and wanted(leaf):
                 found.setdefault(path, []).append(arrays.on_host(leaf))
     alike = {path: parts for path, parts in found.items() if len({part.shape[1:] for part in parts}) == 1}
     return {path: np.concatenate(parts).astype(np.float64) for path, parts in alike.items()}
