@@ -31,6 +31,7 @@ RULES = {
     "check-data": {
         "inputs-not-finite",
         "labels-out-of-range",
+        "target-leak",
         "constant-features",
         "feature-scales-differ",
         "inputs-badly-scaled",

@@ -58,7 +58,7 @@ EXPECTED = {
     "validation-scaled-by-itself": {"split-statistics-differ": E},
     "validation-not-scaled": {"split-statistics-differ": E, "overfitting-gap": W},
     "validation-in-training": {"split-overlap": E},
-    "never-shuffled": {"unshuffled-batches": E, "no-usable-learning-rate": E},
+    "never-shuffled": {"unshuffled-batches": E, "no-usable-learning-rate": I},
     "scaled-by-batch": {"per-batch-preprocessing": E, "split-statistics-differ": E, "overfitting-gap": E},
     "zero-weights": {
         "symmetric-weights": E,

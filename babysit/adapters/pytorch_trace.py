@@ -132,9 +132,7 @@ class Trace(TorchFunctionMode):
         return result
 
     def _lineage(self, x: Tensor) -> Lineage | None:
-        found: Lineage | None = getattr(x, ATTRIBUTE, None)
-        if found is None:
-            found = self._weights.get(id(x))
+        found: Lineage | None = getattr(x, ATTRIBUTE, None) or self._weights.get(id(x))
         return self._stranger(x) if found is None and isinstance(x, nn.Parameter) else found
 
     def _stranger(self, x: Tensor) -> Lineage:
