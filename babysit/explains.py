@@ -92,7 +92,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "regularization-dominates": (*_FAILING,),
     "regularization-without-effect": ("decay-not-applied", "wrong-gradient"),
     "decay-not-applied": ("wrong-gradient",),
-    "wrong-gradient": ("overfitting-gap", *_FAILING),
+    "wrong-gradient": ("regularization-dominates", "overfitting-gap", *_FAILING),
     "missing-gradient": ("vanishing-gradient", "frozen-parameters", *_RATES, *_STUCK),
     "accumulated-gradient": ("wrong-gradient", *_FAILING),
     "frozen-parameters": (*_RATES, *_STUCK),

@@ -355,7 +355,7 @@ def regularization_dominates(measured: Measurement, settings: Settings) -> Itera
             share=measured.share,
         )
     elif measured.free_gain > settings.gained * abs(measured.data_losses[1]) and (
-        measured.gain < settings.left * measured.free_gain
+        abs(measured.gain) < settings.left * measured.free_gain  # a loss that blows up is another matter
     ):
         stated = ", ".join(f"{name} {value:.3g}" for name, value in measured.strengths.items() if value)
         yield regularization_dominates.error(
