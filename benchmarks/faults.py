@@ -207,7 +207,7 @@ def main() -> int:
     arguments = parser.parse_args()
     seeds = ", ".join(map(str, arguments.seeds))
     parts = ["# The score\n\n<!-- made by benchmarks/faults.py -->\n"]
-    parts.append(f"`babysit run` at the seeds {seeds}, {arguments.workers} runs at a time, one thread each.\n")
+    parts.append(f"`babysit run` at the seeds {seeds}; runs at a time: {arguments.workers}, one thread each.\n")
     bad = False
     for folder in arguments.folders:
         found = score(folder, arguments)
