@@ -235,7 +235,7 @@ def test_two_programs_are_scored(tmp_path, monkeypatch, capsys):
     assert text in out
     assert text.startswith(
         "# The score\n\n<!-- made by benchmarks/faults.py -->\n\n"
-        "`babysit run` at the seeds 0, 1 runs at a time, one thread each.\n\n\n## mine\n"
+        "`babysit run` at the seeds 0; runs at a time: 1, one thread each.\n\n\n## mine\n"
     )
     table = rows(text.splitlines())
     assert table["named first"] == ["1 of 1", "1.00", "0.21 to 1.00"]
