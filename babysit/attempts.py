@@ -1,9 +1,10 @@
 """Attempts to memorize a few examples, each at its own learning rate, until the outcome is clear."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from babysit.errors import LostError, Skip, TargetError
@@ -29,7 +30,11 @@ class Outcome(StrEnum):
     UNFINISHED = "unfinished"
 
 
+OFTEN = 5  # steps between two looks at whether there is any hope
+SLOWING = 0.85  # of the slope of the window before, that is left where a loss nears a floor; at a low rate all of it is
+LENIENT = 2.0  # times the present slope, that a loss may fall at from here on: training may yet pick up
 LEARNED = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
+LOW = 0.5  # of the best constant prediction's loss; label smoothing of 0.1 leaves 0.25 of it, a softmax too many 0.7
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class Attempt:
     outcome: Outcome
     losses: tuple[float, ...]
     score: float
+
+    def cures(self, constant_loss: float) -> bool:
+        """Whether what it changed is a remedy: at a floor, only where that is a low one."""
+        low = self.losses[-1] < LOW * constant_loss
+        return self.outcome is Outcome.MEMORIZED or (self.outcome is Outcome.AT_FLOOR and low)
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,9 @@ def attempt(
     while outcome is None and len(losses) < settings.steps:
         output = step(batch)
         losses.append(output.loss)
-        score = math.nan
-        if output.loss <= aim.loss or len(losses) % settings.window == 0:
-            score = _score(bench, output, batch)
-        outcome = _outcome(losses, score, aim, settings)
+        outcome = _outcome(losses, partial(_score, bench, output, batch), aim, settings)
         bench.advance(len(losses), settings.steps)
-    score = _score(bench, output, batch)
-    return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), score), output
+    return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), _score(bench, output, batch)), output
 
 
 def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
@@ -107,26 +113,58 @@ def step_scores(bench: "Bench", output: "Output", batch: "Batch") -> "Array | No
     return bench.trainer.evaluate(batch, training=True).scores
 
 
-def _outcome(losses: list[float], score: float, aim: "Aim", settings: "Settings") -> Outcome | None:
-    """What the attempt has come to; None while that is open."""
+def _outcome(losses: list[float], grade: "Callable[[], float]", aim: "Aim", settings: "Settings") -> Outcome | None:
+    """What the attempt has come to; None while that is open. `grade` gives the metric, at some cost."""
     loss, window = losses[-1], settings.window
     if not math.isfinite(loss):
         return Outcome.DIVERGED
-    if loss <= aim.loss and not score < aim.score:
+    if loss <= aim.loss and not grade() < aim.score:
         return Outcome.MEMORIZED
     half = losses[-(window // 2) :]
     if len(half) == window // 2 and min(half) > settings.explosion * max(losses[0], aim.constant):
         return Outcome.DIVERGED
-    if len(losses) % window:
+    if len(losses) % OFTEN or len(losses) < 3 * window:
         return None
-    if len(losses) >= 3 * window and max(losses[-2 * window :]) <= aim.loss and score < aim.half:
+    if max(losses[-2 * window :]) <= aim.loss and grade() < aim.half:
         return Outcome.BY_LOSS_ALONE
-    if len(losses) > 3 * window:
-        before, recent = min(losses[: -3 * window]), min(losses[-3 * window :])
-        if recent > before * (1 - settings.progress):
-            right = score == 1.0 and loss < aim.constant
-            return Outcome.AT_FLOOR if right else Outcome.STALLED
-    return None
+    flat = _is_flat(losses, 3 * window, settings)
+    if not (flat or is_hopeless(losses, aim, settings)):
+        return None
+    right = loss < aim.constant and grade() == 1.0
+    if flat or _is_flat(losses, 3 * window // 2, settings):
+        return Outcome.AT_FLOOR if right else Outcome.STALLED
+    if not right:
+        return Outcome.UNFINISHED
+    nears_floor = _slope(losses[-window:]) > SLOWING * _slope(losses[-2 * window : -window])
+    return Outcome.AT_FLOOR if nears_floor else None
+
+
+def _is_flat(losses: list[float], steps: int, settings: "Settings") -> bool:
+    """Whether the lowest loss of so many last steps is hardly below that of the steps before."""
+    before = losses[:-steps]
+    return bool(before) and min(losses[-steps:]) > min(before) * (1 - settings.progress)
+
+
+def is_hopeless(losses: Sequence[float], aim: "Aim", settings: "Settings") -> bool:
+    """Whether the loss won't come near to the aim within the steps allowed, falling twice as fast as it does.
+
+    The slope is that of the log loss between the halves of the last window. It is heeded from three windows on, and
+    until two are left: behind that there is little to save.
+    """
+    made, window = len(losses), settings.window
+    recent = losses[-window:]
+    if made < 3 * window or settings.steps - made < 2 * window or min(recent) <= 0:
+        return False
+    later = sum(map(math.log, recent[-(window // 2) :])) / (window // 2)
+    reached = later + LENIENT * min(0.0, _slope(recent)) * (settings.steps - made)
+    return reached > math.log(max(aim.loss, settings.nearly * aim.constant))
+
+
+def _slope(losses: Sequence[float]) -> float:
+    """By how much the log loss changes in a step, between the halves of these positive losses."""
+    half = len(losses) // 2
+    earlier, later = (sum(map(math.log, part)) / half for part in (losses[:half], losses[-half:]))
+    return (later - earlier) / (len(losses) - half)
 
 
 def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", settings: "Settings") -> Iterator[Attempt]:
@@ -143,7 +181,7 @@ def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", set
         with bench.borrowed(scale=0.0, learning_rate=rate):
             tried, _ = attempt(bench, batch, rate, aim, settings)
         yield tried
-        if tried.outcome in LEARNED:
+        if tried.cures(aim.constant):
             return
         if tried.outcome is Outcome.DIVERGED:
             too_high = min(too_high, rate)
@@ -160,7 +198,7 @@ def treated_attempts(bench: "Bench", batch: "Batch", aim: "Aim", settings: "Sett
             raise
         except (Skip, TargetError):  # the program can't take the change: nothing is shown by it
             continue
-        yield Treated(treatment.name, tried.outcome in LEARNED, tried.losses[-1], len(tried.losses))
+        yield Treated(treatment.name, tried.cures(aim.constant), tried.losses[-1], len(tried.losses))
 
 
 def affordable(bench: "Bench", wanted: int) -> int:

@@ -28,13 +28,20 @@ def floor(task: "Task", batch: Batch) -> tuple[float, float]:
     if task.name == "stated" or not known or len(targets) != 1 or not arrays.are_scores(targets[0]):
         return NOTHING
     truth, seen = targets[0], [arrays.on_host(leaf) for leaf in inputs]
-    if task.name == "language-model":
+    if task.name == "language-model" or (task.name == "classification" and _are_next_tokens(truth, seen)):
         return _of_texts(task, truth, seen)
     labelled = task.name in ("classification", "hinge")
     if labelled and not (truth.ndim == 1 or (truth.ndim == 2 and truth.shape[1] in (1, getattr(task, "classes", 1)))):
         return NOTHING  # a label for each position, whose inputs nobody knows
     keys = [tuple(x[i].tobytes() for x in seen) for i in range(len(seen[0]))]
     return _left(task, truth, keys, soft=task.metric == "accuracy" and arrays.is_floating(truth))
+
+
+def _are_next_tokens(truth: Array, inputs: list[Any]) -> bool:
+    """Whether the labels (N, T) are tokens of the inputs (N, T), one place further on."""
+    tokens = arrays.on_host(truth) if truth.ndim == 2 and truth.shape[1] > 1 else None
+    same = [x for x in inputs if tokens is not None and x.shape == tokens.shape and x.dtype.kind in "iu"]
+    return tokens is not None and any((x[:, 1:] == tokens[:, :-1]).all() for x in same)
 
 
 def _of_texts(task: "Task", tokens: Array, inputs: list[Any]) -> tuple[float, float]:

@@ -80,7 +80,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over x, one line a series; NaN is a gap. `marks` names places on the x axis."""
+    """Values over x, one line a series; NaN is a gap. `marks` names places on the x axis, `bands` stretches of it."""
 
     title: str
     x: tuple[float, ...]
@@ -90,6 +90,7 @@ class Curve:
     log_x: bool = False
     log_y: bool = False
     marks: Mapping[str, float] = field(default_factory=dict)
+    bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
-"""Short runs from one saved state, each at its own learning rate, and what their losses say against noise."""
+"""Short runs from one saved state, each at its own learning rate, trained on some batches and compared on others."""
 
+import functools
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import NormalDist
 from typing import TYPE_CHECKING
+
+from babysit.exchange import Exchange, exchange, with_exchanged_targets
+from babysit.significance import fall_error
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -12,8 +16,8 @@ if TYPE_CHECKING:
     from babysit.driven import Driven
     from babysit.trainer import Batch
 
-
-COMPARED = 8  # batches whose losses are compared; with fewer, Student's t asks for very clear falls
+COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student's t asks for very clear falls
+ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
 ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
@@ -38,42 +42,53 @@ class Trial:
     steps: int
 
 
-def grid(low: float, high: float, per_decade: int) -> list[float]:
-    """Learning rates in log space, both ends included."""
-    steps = max(1, round(math.log10(high / low) * per_decade))
-    return [low * (high / low) ** (k / steps) for k in range(steps + 1)]
+@dataclass(frozen=True)
+class Part:
+    """Batches to train on, and others to compare.
+
+    Args:
+        trained: Trained on in order, and over again.
+        compared: Their losses are compared.
+        exchanged: The same with the targets of other inputs, in several orders.
+    """
+
+    trained: "Sequence[Batch]"
+    compared: "Sequence[Batch]"
+    exchanged: "Sequence[Sequence[Batch]]"
 
 
-def beyond(trials: list[Trial], settings: "Settings") -> list[float]:
-    """Two decades more at the end at which the best rate lies, or the explosions end; none where it lies inside."""
-    found = best(tuple(trials))
-    rates = [t.learning_rate for t in trials]
-    edge = found.learning_rate if found is not None else min(rates)  # where all explode, lower rates may not
-    if edge not in (min(rates), max(rates)):
-        return []
-    upward = edge == max(rates)
-    low, high = (edge, edge * 100) if upward else (edge / 100, edge)
-    wider = grid(low, high, settings.per_decade)
-    return [rate for rate in wider if not any(math.isclose(rate, known) for known in rates)]
+def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
+    """Two parts of the pool, so that what is learned by heart of the one is no fall on the other.
 
-
-def compared_batches(bench: "Bench", examples: int) -> list["Batch"]:
-    """At least `COMPARED` batches of the pool, cut where there are fewer, so that noise can be told."""
-    batches = bench.first_batches(examples)
-    if len(batches) < COMPARED:
-        batches = bench.pool()[:COMPARED]
-    return [part for batch in batches for part in _parts(batch, -(-COMPARED // len(batches)))]
-
-
-def _parts(batch: "Batch", parts: int) -> list["Batch"]:
+    Whole batches, since batch normalization should see the sizes that training sees, evenly spaced, since a loader may
+    give them in an order. Where there are too few to part, all are trained on and compared, cut into at least
+    `COMPARED`.
+    """
     from babysit import arrays
 
-    n = arrays.count(batch)
-    cuts = [n * k // parts for k in range(parts + 1)]
-    return [arrays.take(batch, range(a, b)) for a, b in pairwise(cuts) if b > a]
+    if len(pool) < 2 * COMPARED:
+        pieces = -(-COMPARED // len(pool))
+        exchanged = [_cut(order, pieces) for order in _orders(pool)]
+        return [Part(list(pool), _cut(pool, pieces), exchanged)]
+    wanted = examples * len(pool) // sum(arrays.count(batch) for batch in pool)
+    stride = len(pool) // min(len(pool) // 2, max(COMPARED, wanted))
+    few, many = list(pool[::stride]), [batch for i, batch in enumerate(pool) if i % stride]
+    return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, many))]
 
 
-def total_losses(trainer: "Driven", batches: list["Batch"]) -> tuple[list[float], float]:
+def _orders(batches: "Sequence[Batch]") -> list[list["Batch"]]:
+    return [with_exchanged_targets(batches, seed) for seed in range(ORDERS)]
+
+
+def _cut(batches: "Sequence[Batch]", pieces: int) -> list["Batch"]:
+    from babysit import arrays
+
+    cuts = {n: [n * k // pieces for k in range(pieces + 1)] for n in map(arrays.count, batches)}
+    ends = [(batch, *pair) for batch in batches for pair in itertools.pairwise(cuts[arrays.count(batch)])]
+    return [arrays.take(batch, range(a, b)) for batch, a, b in ends if b > a]
+
+
+def total_losses(trainer: "Driven", batches: "Sequence[Batch]") -> tuple[list[float], float]:
     """Total loss of each batch in training mode, and the mean metric."""
     outputs = [trainer.evaluate(batch, training=True) for batch in batches]
     graded = [
@@ -83,95 +98,146 @@ def total_losses(trainer: "Driven", batches: list["Batch"]) -> tuple[list[float]
     return [o.loss + o.penalty for o in outputs], sum(graded) / len(graded)
 
 
-class Scan:
-    """The runs so far."""
+@dataclass(frozen=True)
+class After:
+    """Where a run ended.
 
-    def __init__(self, bench: "Bench", compared: list["Batch"], before: list[float], settings: "Settings") -> None:
-        self.bench, self.compared, self.before, self.settings = bench, compared, before, settings
-        self.trials: list[Trial] = []
-        self.updates = 0
-        self.total = 0
-
-    def run(self, rates: list[float]) -> None:
-        """Run at each rate, but at no rate above two that exploded: the next ones explode too."""
-        self.total = len(self.trials) + len(rates)
-        for rate in rates:
-            exploded = [t for t in self.trials if t.learning_rate < rate and not math.isfinite(t.loss)]
-            if len(exploded) < 2 or rate == self.bench.trainer.learning_rate:
-                self.trials.append(self.trial(rate, self.settings.steps))
-            self.bench.advance(len(self.trials), self.total)
-
-    def trial(self, rate: float, wanted: int) -> Trial:
-        """One run of so many steps from the saved state."""
-        start = sum(self.before) / len(self.before)
-        limit = start + (self.settings.explosion - 1) * abs(start)
-        with self.bench.borrowed(learning_rate=rate) as trainer:
-            updates = steps = 0
-            for steps, batch in zip(range(1, ACCUMULATED * wanted + 1), self.bench.stream(), strict=False):
-                output = trainer.step(batch)
-                updates += output.updated
-                if not math.isfinite(output.loss + output.penalty):
-                    return Trial(rate, math.nan, math.nan, math.nan, math.nan, steps)
-                if updates == wanted:
-                    break
-            self.updates += updates
-            after, score = total_losses(trainer, self.compared)
-        fall = start - sum(after) / len(after)
-        if not start - fall <= limit:
-            return Trial(rate, math.inf, -math.inf, math.nan, score, steps)
-        return Trial(rate, start - fall, fall, fall_error(self.before, after, self.total), score, steps)
-
-
-def fall_error(before: list[float], after: list[float], rates: int) -> float:
-    """Standard error of the mean fall over the batches compared, widened to what three of it should mean.
-
-    Few batches know their own scatter badly, and the best of many rates is lucky. So that three errors are as rare over
-    the whole scan as three sigmas in one test of a normal variable (1 in 740), the error is stretched by Student's t
-    at a level shared out among the rates (Bonferroni). Batches may differ in how much they have to lose: where all
-    losses are positive, falls are compared as shares of what each batch began with.
+    Args:
+        losses: Total loss of each batch compared; a NaN alone where the loss ceased to be finite.
+        exchanged: The same with the targets of other examples; empty where nobody looked.
+        score: The metric.
+        updates: How many were made.
     """
-    falls = [b - a for b, a in zip(before, after, strict=True)]
-    mean = abs(sum(falls)) / len(falls)
-    if min(before) > 0:
-        shares = [fall / b for fall, b in zip(falls, before, strict=True)]
-        share = abs(sum(shares)) / len(shares)
-        error = _standard_error(shares) / share * mean if share > 0 else 0.0
-    else:
-        error = _standard_error(falls)
-    level = (1 - NormalDist().cdf(3)) / max(1, rates)
-    return error * student_quantile(level, max(1, len(falls) - 1)) / 3
+
+    losses: "Sequence[float]"
+    exchanged: "Sequence[float]"
+    score: float
+    updates: int
+
+    @property
+    def loss(self) -> float:
+        """The mean."""
+        return sum(self.losses) / len(self.losses)
 
 
-def student_quantile(level: float, freedom: int) -> float:
-    """The value that Student's t exceeds with this probability; G. W. Hill's algorithm 396 (1970), to about 1e-3."""
-    p, n = 2 * level, freedom
-    if n == 1:
-        return 1 / math.tan(p * math.pi / 2)
-    if n == 2:
-        return math.sqrt(2 / (p * (2 - p)) - 2)
-    a = 1 / (n - 0.5)
-    b = 48 / a**2
-    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * n
-    y = (d * p) ** (2 / n)
-    if y > 0.05 + a:
-        x = NormalDist().inv_cdf(p / 2)
-        y = x**2
-        c += 0.3 * (n - 4.5) * (x + 0.6) if n < 5 else 0.0
-        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
-        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-        y = math.expm1(a * y**2)
-    else:
-        y = ((1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1) * (n + 1) / (n + 2)
-        y += 1 / (d * p) ** (2 / n)
-    return math.sqrt(n * y)
+class Runs:
+    """What short runs share: where they start, what they train on, and what their loss was before.
+
+    Args:
+        bench: Nothing of it is borrowed.
+        settings: How many examples to compare, and what counts as an explosion.
+        crossed: Whether each run is made twice, the second time with the parts of the pool exchanged, so that all of
+            it is compared: that tells smaller falls from noise.
+        updates: Those that were made before.
+
+    Attributes:
+        parts: The pool in parts.
+        before: The losses of all batches compared before any update.
+        score: Their metric.
+        updates: Updates that all runs made together.
+    """
+
+    def __init__(self, bench: "Bench", settings: "Settings", *, crossed: bool = False, updates: int = 0) -> None:
+        self.bench, self.settings, self.crossed = bench, settings, crossed
+        found = parted(bench.pool(), settings.examples)
+        self.parts = found if crossed else found[:1]
+        with bench.borrowed() as trainer:
+            first = [total_losses(trainer, part.compared) for part in self.parts]
+        self.before = [loss for losses, _ in first for loss in losses]
+        self.score = sum(score for _, score in first) / len(first)
+        self.updates = updates
+
+    @property
+    def start(self) -> float:
+        """The mean loss before any update."""
+        return sum(self.before) / len(self.before)
+
+    def at(self, rate: float, steps: int) -> Trial:
+        """A run at this rate, of so many updates."""
+        return self.trial(rate, self.after(rate, (steps,))[0])
+
+    def trial(self, rate: float, after: "After") -> Trial:
+        """What a run at this rate came to."""
+        if not all(map(math.isfinite, after.losses)):
+            return Trial(rate, math.nan, math.nan, math.nan, math.nan, after.updates)
+        fall = self.start - after.loss
+        if after.loss > self.start + (self.settings.explosion - 1) * abs(self.start):
+            return Trial(rate, math.inf, -math.inf, math.nan, after.score, after.updates)
+        error = fall_error(self.before, after.losses)
+        return Trial(rate, after.loss, fall, error, after.score, after.updates)
+
+    def after(self, rate: float, steps: Sequence[int], *, again: bool = False) -> list[After]:
+        """Where such a run stands after so many updates, one after the other.
+
+        Args:
+            rate: The learning rate.
+            steps: Numbers of updates, the later ones with those before.
+            again: Whether to take the batches in reverse, and to look at the losses with exchanged targets, too.
+        """
+        found = [self._looks(part, rate, steps, again=again) for part in self.parts]
+        return [_joined(looks) for looks in zip(*found, strict=True)]
+
+    def _looks(self, part: Part, rate: float, steps: Sequence[int], *, again: bool) -> list[After]:
+        looks: list[After] = []
+        made = 0
+        stream = itertools.cycle(part.trained[::-1] if again else part.trained)
+        with self.bench.borrowed(learning_rate=rate) as trainer:
+            for wanted in steps:
+                new, finite = self._train(trainer, wanted - made, stream)
+                made += new
+                if not finite:
+                    return looks + [After([math.nan], [math.nan], math.nan, made)] * (len(steps) - len(looks))
+                losses, score = total_losses(trainer, part.compared)
+                exchanged = self._exchanged(trainer, part) if again else []
+                looks.append(After(losses, exchanged, score, made))
+        return looks
+
+    def exchange(self, rate: float, after: After) -> Exchange | None:
+        """What the run's network knows of its inputs; None where targets play no part in the loss, or it exploded."""
+        if not all(map(math.isfinite, (*after.losses, *after.exchanged))):
+            return None
+        if list(after.losses) == list(after.exchanged) and not any(self._gaps_before):
+            return None
+        return exchange(rate, after.updates, self._gaps_before, after.losses, after.exchanged)
+
+    def _exchanged(self, trainer: "Driven", part: Part) -> list[float]:
+        """Each batch's mean loss over the orders of its targets; where runs are not crossed, one order must do."""
+        orders = part.exchanged if self.crossed else part.exchanged[:1]
+        found = [total_losses(trainer, order)[0] for order in orders]
+        return [sum(losses) / len(losses) for losses in zip(*found, strict=True)]
+
+    @functools.cached_property
+    def _gaps_before(self) -> list[float]:
+        """By how much an exchange of targets raises the losses before any update."""
+        with self.bench.borrowed() as trainer:
+            found = [self._exchanged(trainer, part) for part in self.parts]
+        return [e - b for e, b in zip(itertools.chain(*found), self.before, strict=True)]
+
+    def _train(self, trainer: "Driven", updates: int, stream: "Iterator[Batch]") -> tuple[int, bool]:
+        """As many updates; how many were made, and whether the loss stayed finite."""
+        made, finite = 0, True
+        for batch in itertools.islice(stream, ACCUMULATED * updates):
+            output = trainer.step(batch)
+            made += output.updated
+            finite = math.isfinite(output.loss + output.penalty)
+            if made == updates or not finite:
+                break
+        self.updates += made
+        return made, finite
 
 
-def _standard_error(values: list[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
+def _joined(looks: Sequence[After]) -> After:
+    """What was seen of all parts together; not finite where one isn't."""
+    losses = [loss for look in looks for loss in look.losses]
+    exchanged = [loss for look in looks for loss in look.exchanged]
+    return After(losses, exchanged, sum(look.score for look in looks) / len(looks), looks[0].updates)
 
 
-def best(trials: tuple[Trial, ...]) -> Trial | None:
+def falls(trial: Trial, sigmas: float) -> bool:
+    """Whether the loss fell by more than its noise."""
+    return math.isfinite(trial.loss) and trial.fall > sigmas * trial.error and trial.fall > 0
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the lowest loss; None where every run exploded."""
     return min((t for t in trials if math.isfinite(t.loss)), key=lambda t: t.loss, default=None)

@@ -9,7 +9,7 @@ import numpy as np
 from babysit.dataset import Comparison, Overlap
 from babysit.features import ROUNDING, Array, Features
 from babysit.moments import Moments
-from babysit.short_runs import student_quantile
+from babysit.significance import student_quantile
 
 if TYPE_CHECKING:
     from babysit.reading import Split

@@ -25,6 +25,7 @@ from babysit.attempts import (
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.output_rules import floor_above_zero, output_range
+from babysit.plateaus import cause, squashed_loss
 from babysit.report import Curve, Exhibit, Fact, Finding
 from babysit.treatments import PLAIN, RATE, Treated, advice, sentence
 
@@ -60,7 +61,8 @@ class Settings:
     window: int = setting(50, "steps over which progress is judged", least=5, measures=True)
     progress: float = setting(
         0.01,
-        "relative fall of the loss that counts as progress; less than that over three windows together is a stall",
+        "relative fall of the loss that counts as progress; less than that over three windows together is a stall, and "
+        "over one and a half where the slope of the log loss leaves no hope",
         above=0.0,
         measures=True,
     )
@@ -89,9 +91,10 @@ class Settings:
     nearly: float = setting(
         0.1,
         "the same, under which it is as good as memorized, and only told: a decade of the loss is what 100 steps more "
-        "commonly bring",
+        "commonly bring. An attempt that won't come so far, falling twice as fast as it does, is ended early",
         above=0.0,
         most=1.0,
+        measures=True,
     )
     pressed: float = setting(
         0.9, "share of a squashed output's range that scores fill when they are pressed against it", above=0.0, most=1.0
@@ -115,6 +118,7 @@ class Measurement:
         metric: Name of the task's metric.
         examples: Examples to memorize.
         constant_loss: Loss of the best constant prediction for them.
+        squashed_loss: Least loss that scores between 0 and 1 leave, as behind a softmax or sigmoid; NaN where unknown.
         aim: Loss from where on they are memorized.
         attempts: The user's learning rate, then the ones tried since that failed.
         treated: What else was tried since that failed, at the user's learning rate.
@@ -132,6 +136,7 @@ class Measurement:
     metric: str
     examples: int
     constant_loss: float
+    squashed_loss: float
     aim: float
     attempts: tuple[Attempt, ...]
     treated: tuple[Treated, ...]
@@ -152,7 +157,7 @@ class Measurement:
     @property
     def cures(self) -> tuple[Attempt, ...]:
         """Other learning rates that memorized."""
-        return tuple(a for a in self.attempts[1:] if a.outcome in LEARNED)
+        return tuple(a for a in self.attempts[1:] if a.cures(self.constant_loss))
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -182,6 +187,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         metric=task.metric,
         examples=arrays.count(batch),
         constant_loss=aim.constant,
+        squashed_loss=squashed_loss(task, batch[1]),
         aim=aim.loss,
         attempts=tuple(attempts),
         treated=tuple(treated),
@@ -199,7 +205,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     """How the attempts went."""
     own = measured.own
-    yield Fact("examples", f"{measured.examples}, all regularization off")
+    yield Fact("examples", f"{measured.examples}, all regularization off; random labels would be memorized, too")
     yield Fact(
         "loss", f"{own.losses[0]:.4g} to {own.losses[-1]:.3g} in {len(own.losses)} steps (aim: {measured.aim:.3g})"
     )
@@ -230,7 +236,10 @@ def _cure(measured: Measurement) -> str:
     else:
         tried = ", ".join(f"{a.learning_rate:.3g}" for a in measured.attempts[1:])
         rates = f" It does not memorize at {tried} either." if tried else ""
-    return rates + sentence(measured.treated)
+    plain = next((t for t in measured.treated if t.treatment == PLAIN), None)
+    exempt = plain is not None and not plain.cured and not measured.cures
+    whole = " That speaks of network, loss or data, not of the optimizer." if exempt else ""
+    return rates + sentence(measured.treated) + whole
 
 
 def _remedy(measured: Measurement, otherwise: str) -> str:
@@ -360,7 +369,7 @@ def cannot_overfit(measured: Measurement, settings: Settings) -> Iterator[Findin
         yield cannot_overfit.error(
             f"{measured.examples} examples, learning rate {measured.own.learning_rate:.3g}: the loss goes from "
             f"{_went(measured.own, measured.metric)}; the best constant prediction has {measured.constant_loss:.4g}."
-            f"{_cure(measured)}",
+            f"{cause(measured)}{_cure(measured)}",
             suggestion=_remedy(
                 measured, "Look for parameters without gradient, a missing nonlinearity, or a wrong loss."
             ),

@@ -17,6 +17,7 @@ from babysit.report import Curve
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # the bit of each dot, by row and column
 _MARKERS, _ASCII_MARKERS = "●○◆◇▲△■□", "*o+#@%&="
 _COLORS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+_BAND_COLORS = ("blue", "green", "red")
 _EVERY = 16  # cells between two markers of a series
 BLOCKS, RAMP = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 
@@ -175,6 +176,14 @@ class _Drawing:
         places = sorted((x, name) for name, x in self.curve.marks.items() if drawable(x, self.curve.log_x))
         return {x: ", ".join(name for _, name in group) for x, group in itertools.groupby(places, key=lambda p: p[0])}
 
+    def bands(self) -> Iterator[tuple[int, int, str]]:
+        """First and last cell of each band that lies on the axis, and its name."""
+        cells = self.canvas.columns - 1
+        for name, (low, high) in self.curve.bands.items():
+            if drawable(low, self.curve.log_x) and drawable(high, self.curve.log_x):
+                first, last = (min(max(self.column(x) // self.canvas.across, 0), cells) for x in (low, high))
+                yield first, last, name
+
     def mark_labels(self, gutter: int) -> tuple[list[tuple[int, str]], dict[str, str]]:
         """Labels over the plot, and what they stand for where they had to be letters."""
         columns = {x: gutter + self.column(x) // self.canvas.across for x in self.marked()}
@@ -207,8 +216,21 @@ def _frame(drawing: _Drawing, y_ticks: list[tuple[float, str]], gutter: int) -> 
     axis = "".join("┬" if column in ticked else "─" for column in range(canvas.columns))
     yield pen.line((" " * (gutter - 1) + "└" + axis, "dim"))
     yield pen.line((label_row(spread_labels(((gutter + column, label) for column, label in x_ticks), width)), "dim"))
+    if curve.bands:
+        yield Text.assemble(" " * gutter, _band_row(drawing))
     if curve.x_label:
         yield Text.assemble(" " * max(0, (width - cell_len(curve.x_label)) // 2), pen.line((curve.x_label, "dim")))
+
+
+def _band_row(drawing: _Drawing) -> Text:
+    """The bands below the axis, each with its name where that fits."""
+    row: dict[int, tuple[str, str]] = {}
+    for (first, last, name), color in zip(drawing.bands(), itertools.cycle(_BAND_COLORS), strict=False):
+        width = last - first + 1
+        label = f" {name} " if cell_len(name) + 4 <= width else ""
+        line = f"├{label.center(width - 2, '─')}┤" if width > 1 else "┼"
+        row |= {first + i: (glyph, color) for i, glyph in enumerate(line)}
+    return drawing.pen.line(*(row.get(column, (" ", "")) for column in range(drawing.canvas.columns)))
 
 
 def _legend(drawing: _Drawing, gutter: int) -> Iterator[Text]:
@@ -245,7 +267,7 @@ class LinePlot:
         """Title, plot, axis, and a legend where one is needed."""
         pen, curve = Pen(options.ascii_only), self.curve
         yield pen.write(curve.title, "bold")
-        x = axis_over((*curve.x, *curve.marks.values()), curve.log_x)
+        x = axis_over((*curve.x, *curve.marks.values(), *itertools.chain(*curve.bands.values())), curve.log_x)
         if x is None:
             yield pen.write("  no point to draw", "dim")
             return
