@@ -32,6 +32,10 @@ class Outcome(StrEnum):
 
 OFTEN = 5  # steps between two looks at whether there is any hope
 SLOWING = 0.85  # of the slope of the window before, that is left where a loss nears a floor; at a low rate all of it is
+RESTING = 0.5  # of it, where a loss comes to rest; one that falls too slowly keeps most of its slope
+STRAIGHT = (
+    0.97  # of the slope of the loss itself, that is left where it falls in a straight line: e^(-t) keeps less
+)
 LENIENT = 2.0  # times the present slope, that a loss may fall at from here on: training may yet pick up
 LEARNED = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
 LOW = 0.5  # of the best constant prediction's loss; label smoothing of 0.1 leaves 0.25 of it, a softmax too many 0.7
@@ -133,10 +137,10 @@ def _outcome(losses: list[float], grade: "Callable[[], float]", aim: "Aim", sett
     right = loss < aim.constant and grade() == 1.0
     if flat or _is_flat(losses, 3 * window // 2, settings):
         return Outcome.AT_FLOOR if right else Outcome.STALLED
-    if not right:
-        return Outcome.UNFINISHED
-    nears_floor = _slope(losses[-window:]) > SLOWING * _slope(losses[-2 * window : -window])
-    return Outcome.AT_FLOOR if nears_floor else None
+    slowing = _share_of_slope(losses, window)
+    if right:
+        return Outcome.AT_FLOOR if slowing < SLOWING else None
+    return Outcome.STALLED if slowing < RESTING else Outcome.UNFINISHED
 
 
 def _is_flat(losses: list[float], steps: int, settings: "Settings") -> bool:
@@ -148,23 +152,41 @@ def _is_flat(losses: list[float], steps: int, settings: "Settings") -> bool:
 def is_hopeless(losses: Sequence[float], aim: "Aim", settings: "Settings") -> bool:
     """Whether the loss won't come near to the aim within the steps allowed, falling twice as fast as it does.
 
-    The slope is that of the log loss between the halves of the last window. It is heeded from three windows on, and
-    until two are left: behind that there is little to save.
+    The slope is that of the log loss between the halves of the last window; that of the loss itself, too, where this
+    falls in a straight line, as hinges do. It is heeded from three windows on, and until two are left: behind that
+    there is little to save.
     """
     made, window = len(losses), settings.window
-    recent = losses[-window:]
-    if made < 3 * window or settings.steps - made < 2 * window or min(recent) <= 0:
+    left = settings.steps - made
+    if made < 3 * window or left < 2 * window or not all(loss > 0 for loss in losses[-2 * window :]):
         return False
-    later = sum(map(math.log, recent[-(window // 2) :])) / (window // 2)
-    reached = later + LENIENT * min(0.0, _slope(recent)) * (settings.steps - made)
-    return reached > math.log(max(aim.loss, settings.nearly * aim.constant))
+    target = max(aim.loss, settings.nearly * aim.constant)
+    before, last = losses[-2 * window : -window], losses[-window:]
+    if _mean_of_last(_logs(last)) + LENIENT * min(0.0, _slope(_logs(last))) * left <= math.log(target):
+        return False
+    straight = _slope(last) <= STRAIGHT * _slope(before) < 0
+    return not (straight and _mean_of_last(last) + LENIENT * _slope(last) * left <= target)
 
 
-def _slope(losses: Sequence[float]) -> float:
-    """By how much the log loss changes in a step, between the halves of these positive losses."""
-    half = len(losses) // 2
-    earlier, later = (sum(map(math.log, part)) / half for part in (losses[:half], losses[-half:]))
-    return (later - earlier) / (len(losses) - half)
+def _share_of_slope(losses: list[float], window: int) -> float:
+    """How much of the slope of the log loss is left, of the window before; 1 where that is none."""
+    before, last = (_slope(_logs(part)) for part in (losses[-2 * window : -window], losses[-window:]))
+    return last / before if before < 0 else 1.0
+
+
+def _logs(losses: Sequence[float]) -> list[float]:
+    return [math.log(loss) for loss in losses]
+
+
+def _mean_of_last(values: Sequence[float]) -> float:
+    half = len(values) // 2
+    return sum(values[-half:]) / half
+
+
+def _slope(values: Sequence[float]) -> float:
+    """Change in a step, between the halves of these values."""
+    half = len(values) // 2
+    return (_mean_of_last(values) - sum(values[:half]) / half) / (len(values) - half)
 
 
 def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", settings: "Settings") -> Iterator[Attempt]:

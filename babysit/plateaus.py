@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Array
 
 NEAR = 0.02  # of a level, within which a loss rests on it; what may be left of a memorized example's
+GUESSED = 0.1  # that the accuracy may be off one half, where each of two labels is guessed
 STILL = 1e-6  # of the first loss, that it may have moved by rounding alone
 LAST = 25  # losses that a level is read from; half of a window
 
@@ -41,8 +42,11 @@ def cause(measured: "Measurement") -> str:
     last = measured.own.losses[-LAST:]
     if max(abs(loss - first) for loss in last) <= STILL * abs(first):
         return " The loss is exactly the first one: nothing moves."
-    levels = [t.loss for t in measured.treated if t.treatment == PLAIN and not t.cured] + [sum(last) / len(last)]
-    lowest = min((x for x in (*levels, *(a.losses[-1] for a in measured.attempts)) if math.isfinite(x)), default=0.0)
+    plain = [t for t in measured.treated if t.treatment == PLAIN]
+    levels = [t.loss for t in plain if not t.cured] + [sum(last) / len(last)]
+    others = (*(t.loss for t in plain), *(a.losses[-1] for a in measured.attempts))
+    lowest = min((x for x in (*levels, *others) if math.isfinite(x)), default=0.0)
+    of_two = math.isfinite(measured.squashed_loss) and abs(measured.own.score - 0.5) <= GUESSED
     named = (
         (measured.squashed_loss, "the least that scores between 0 and 1 leave: softmax or sigmoid twice"),
         (measured.constant_loss, "that of the best constant prediction: the inputs are ignored"),
@@ -50,6 +54,6 @@ def cause(measured: "Measurement") -> str:
     )
     for level, said in named:
         rests = [loss for loss in levels if abs(loss - level) <= NEAR * level]
-        if rests and lowest >= (1 - NEAR) * level and (level != math.log(2) or measured.metric == "accuracy"):
+        if rests and lowest >= (1 - NEAR) * level and (level != math.log(2) or of_two):
             return f" It comes to rest at {rests[0]:.4g}, {said}."
     return ""

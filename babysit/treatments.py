@@ -31,8 +31,8 @@ ADVICE = {
 }
 
 EXAMPLES = 512  # traced to see what stands behind each layer of weights; as many as check-init looks at
-CENTERED = 0.5  # of a standard deviation, that a mean may be off, and
 ROUNDING = 1e-6  # of its mean, that a feature's spread must exceed to be one: single precision's epsilon is 1.2e-7
+CENTERED = 0.5  # of a standard deviation, that a mean may be off, and
 SCALED = 2.0  # times one, that a standard deviation may be off, for inputs that count as standardized already
 
 Step: TypeAlias = "Callable[[Batch], Output]"
@@ -70,9 +70,8 @@ class Treated:
     steps: int
 
     def __str__(self) -> str:
-        if self.cured:
-            return f"with {self.treatment} it reaches {self.loss:.2g} in {self.steps} steps"
-        return f"with {self.treatment}, {self.loss:.3g} after {self.steps} steps"
+        went = "cured" if self.cured else "in vain"
+        return f"{went}, loss {self.loss:.3g} after {self.steps} updates"
 
 
 def cures(treated: Iterable[Treated]) -> list[Treated]:
@@ -84,7 +83,7 @@ def sentence(treated: Sequence[Treated]) -> str:
     """What the treatments have shown, as a sentence with a blank before it; empty where there were none."""
     found = cures(treated)
     if found:
-        told = "; ".join(map(str, found))
+        told = "; ".join(f"with {t.treatment} it reaches {t.loss:.2g} in {t.steps} steps" for t in found)
         return f" {told[0].upper()}{told[1:]}."
     tried = ", ".join(t.treatment for t in treated)
     return f" Tried in vain: {tried}." if tried else ""

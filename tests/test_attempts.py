@@ -191,8 +191,8 @@ def test_what_has_no_logarithm_is_not_hopeless(loss, place):
     assert is_hopeless(losses, AIM, Settings()) is False
 
 
-def test_what_lies_before_the_window_does_not_matter():
-    assert is_hopeless([-1.0, 0.0, 1e300] * 50 + [2.0] * 50, AIM, Settings())
+def test_what_lies_before_two_windows_does_not_matter():
+    assert is_hopeless([-1.0, 0.0, 1e300] * 50 + [2.0] * 100, AIM, Settings())
     assert not is_hopeless([2.0] * 150 + [0.1] * 50, AIM, Settings())
 
 
@@ -256,7 +256,6 @@ def test_a_loss_that_rests_soon_has_stalled_in_a_third_of_the_steps(since):
     assert came(resting(since, 0.005)) == (Outcome.STALLED, 150)
 
 
-@pytest.mark.xfail(reason="its slope leaves no hope before it is flat for so long: ended as if it were yet falling")
 @pytest.mark.parametrize("course", [resting(100, 0.009), resting(200, 0.005), falling(0.05, floor=0.55)])
 def test_a_loss_that_rests_later_has_stalled_too(course):
     """It is called slow where less than half is left: a warning in place of an error, and no floor is looked for."""
@@ -267,7 +266,6 @@ def test_from_two_windows_before_the_end_on_no_attempt_is_ended_for_want_of_hope
     assert came(resting(400, 0.006)) == (Outcome.UNFINISHED, STEPS)
 
 
-@pytest.mark.xfail(reason="a zero in the window before the last has no logarithm", raises=ValueError)
 def test_a_loss_that_was_zero_for_a_moment_is_no_crash():
     losses = [2.0] * 135 + [0.0] * 5 + [1.5] * 60
     assert _outcome(losses, lambda: 1.0, AIM, Settings()) in (None, Outcome.AT_FLOOR)

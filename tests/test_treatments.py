@@ -313,9 +313,9 @@ EXPLODED = Treated(UNREGULARIZED, False, math.nan, 7)
 
 
 def test_as_text():
-    assert str(CURED) == "with standardized inputs it reaches 0.012 in 40 steps"
-    assert str(IN_VAIN) == "with weights drawn anew for their nonlinearities, 2.3 after 50 steps"
-    assert str(EXPLODED) == "with all regularization off, nan after 7 steps"
+    assert str(CURED) == "cured, loss 0.0123 after 40 updates"
+    assert str(IN_VAIN) == "in vain, loss 2.3 after 50 updates"
+    assert str(EXPLODED) == "in vain, loss nan after 7 updates"
 
 
 @pytest.mark.parametrize(

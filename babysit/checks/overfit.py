@@ -216,8 +216,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
         rate = RATE.format(tried.learning_rate)
         yield Fact(f"tried {rate}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
     for treated in measured.treated:
-        went = f"{'cured' if treated.cured else 'in vain'}, loss {treated.loss:.3g} after {treated.steps} steps"
-        yield Fact(f"tried {treated.treatment}", went)
+        yield Fact(f"tried {treated.treatment}", str(treated))
     yield Curve(
         "loss on the tiny subset",
         tuple(float(i) for i in range(len(own.losses))),

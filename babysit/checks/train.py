@@ -324,8 +324,7 @@ def _facts(measured: Measurement) -> Iterator[Fact]:
         after = curves.mean(run.slower[-curves.WINDOW :])
         yield Fact("at a tenth of the rate", f"{after:.4g} after {len(run.slower)} more updates")
     for treated in measured.treated:
-        went = f"{'cured' if treated.cured else 'in vain'}, loss {treated.loss:.3g} after {treated.steps} updates"
-        yield Fact(f"tried {treated.treatment}", went)
+        yield Fact(f"tried {treated.treatment}", str(treated))
 
 
 def _course(values: tuple[float, ...], form: str) -> str:

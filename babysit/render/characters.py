@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-_ONE_FOR_ONE = str.maketrans("✓✗·┊│├┤┬└─–—−‘’“”×÷≈∂µ", "+x-:|++++----''\"\"x/~du")
+_ONE_FOR_ONE = str.maketrans("✓✗·┊│├┤┬┼└─–—−‘’“”×÷≈∂µ", "+x-:|+++++----''\"\"x/~du")
 _LONGER = str.maketrans(
     {"…": "...", "→": "->", "←": "<-", "²": "^2", "³": "^3", "±": "+-", "≤": "<=", "≥": ">=", "≠": "!=", "∞": "inf"}
     | {"°": " deg", "√": "sqrt ", "Σ": "sum ", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma"}

@@ -138,43 +138,33 @@ def test_floor_above_zero(least, largest, outcome, expected):
     assert judged(least_score=least, largest_score=largest, attempts=(attempt(outcome),)) == expected
 
 
-@pytest.mark.parametrize(
-    ("attempts", "expected"),
-    [
-        ((STALLED, HIGHER_CURE), {TOO_SLOW}),  # another rate memorizes, so there is no floor
-        ((ON_ITS_WAY,), {RATHER_SLOW}),  # the loss has not stopped
-    ],
-)
-def test_scores_between_minus_one_and_one_by_accident_are_no_floor(attempts, expected):
-    assert judged(least_score=-0.95, largest_score=0.93, attempts=attempts) == expected
+def test_scores_between_minus_one_and_one_by_accident_are_no_floor():
+    accident = {"least_score": -0.95, "largest_score": 0.93}
+    assert judged(attempts=(STALLED, HIGHER_CURE), **accident) == {TOO_SLOW}  # another rate memorizes
+    assert judged(attempts=(ON_ITS_WAY,), **accident) == {RATHER_SLOW}  # the loss has not stopped
+
+
+LIMITS = ("least_score", "largest_score", "least_target", "largest_target")
 
 
 @pytest.mark.parametrize(
-    ("scores", "targets", "expected"),
+    ("limits", "expected"),
     [
-        ((0.0, 1.0), (-10.0, 10.0), {CANNOT, RANGE}),
-        ((0.0, 0.95), (0.0, 1.02), {CANNOT, RANGE}),
-        ((0.0, 0.95), (0.0, 1.01), {CANNOT}),
-        ((0.0, 0.89), (0.0, 10.0), {CANNOT}),
-        ((-1.0, 0.5), (-3.0, 0.5), {CANNOT, RANGE}),
-        ((-1.0, 0.95), (-1.0, 3.0), {CANNOT, RANGE}),
-        ((0.0, 7.0), (-5.0, 5.0), {CANNOT, RANGE}),
-        ((0.0, 7.0), (0.0, 50.0), {CANNOT}),
-        ((0.01, 7.0), (-5.0, 5.0), {CANNOT}),
-        ((-3.0, 7.0), (-50.0, 50.0), {CANNOT}),
-        ((math.nan, math.nan), (-50.0, 50.0), {CANNOT}),
+        ((0.0, 1.0, -10.0, 10.0), {CANNOT, RANGE}),
+        ((0.0, 0.95, 0.0, 1.02), {CANNOT, RANGE}),
+        ((0.0, 0.95, 0.0, 1.01), {CANNOT}),
+        ((0.0, 0.89, 0.0, 10.0), {CANNOT}),
+        ((-1.0, 0.5, -3.0, 0.5), {CANNOT, RANGE}),
+        ((-1.0, 0.95, -1.0, 3.0), {CANNOT, RANGE}),
+        ((0.0, 7.0, -5.0, 5.0), {CANNOT, RANGE}),
+        ((0.0, 7.0, 0.0, 50.0), {CANNOT}),
+        ((0.01, 7.0, -5.0, 5.0), {CANNOT}),
+        ((-3.0, 7.0, -50.0, 50.0), {CANNOT}),
+        ((math.nan, math.nan, -50.0, 50.0), {CANNOT}),
     ],
 )
-def test_output_range(scores, targets, expected):
-    found = judged(
-        metric="R²",
-        attempts=(STALLED,),
-        least_score=scores[0],
-        largest_score=scores[1],
-        least_target=targets[0],
-        largest_target=targets[1],
-    )
-    assert found == expected
+def test_output_range(limits, expected):
+    assert judged(metric="R²", attempts=(STALLED,), **dict(zip(LIMITS, limits, strict=True))) == expected
 
 
 def test_targets_out_of_range_do_not_matter_once_memorized():
@@ -190,73 +180,51 @@ def test_any_number_can_be_judged():
 SAID = "20 examples, learning rate 0.1: the loss goes from 2.3 to "
 STAYS = SAID + "2.2 in 2 steps, accuracy 0.30; the best constant prediction has 2."
 SLOW = SAID + "2.2 in 2 steps, accuracy 0.30, too slow to memorize them."
+LOWER, HIGHER = (f" From the same start it memorizes at {rate} in 4 steps." for rate in ("0.01", "1"))
+NEITHER = " It does not memorize at 0.01 either."
 FRESH = " Tried in vain: weights drawn anew for their nonlinearities."
+SCALED = " With standardized inputs it reaches 0.012 in 40 steps."
 PLAIN_CURES = " With plain gradients instead of the program's own update it reaches 0.02 in 9 steps."
 PLAIN_FAILS = " Tried in vain: plain gradients instead of the program's own update."
 WHOLE = " That speaks of network, loss or data, not of the optimizer."
-RESTS = attempt(Outcome.STALLED, (2.3, *[2.0] * 30))
+NO_SCORE, RESTS = attempt(Outcome.STALLED, score=math.nan), attempt(Outcome.STALLED, (2.3, *[2.0] * 30))
+TO_NAN, TO_INF = (attempt(Outcome.DIVERGED, (2.3, 50.0, wrong)) for wrong in (math.nan, math.inf))
+IGNORED = " It comes to rest at 2, that of the best constant prediction: the inputs are ignored."
+BY_LOSS = attempt(Outcome.BY_LOSS_ALONE, (2.3, 0.01), 0.25)
+OF_ATTEMPTS = [
+    ((TO_NAN, CURE), (), SAID + "nan in 3 steps, accuracy 0.30." + LOWER),
+    ((TO_INF, FAILED), (), SAID + "inf in 3 steps, accuracy 0.30." + NEITHER),
+    ((TO_INF, FAILED), (PLAIN_IN_VAIN,), SAID + "inf in 3 steps, accuracy 0.30." + NEITHER + PLAIN_FAILS + WHOLE),
+    ((STALLED, HIGHER_CURE), (), SLOW + HIGHER),
+    ((NO_SCORE, FAILED), (), SAID + "2.2 in 2 steps; the best constant prediction has 2." + NEITHER),
+    ((STALLED, FAILED, replace(FAILED, learning_rate=1.0)), (), STAYS + " It does not memorize at 0.01, 1 either."),
+    ((STALLED, CURE), (), STAYS + LOWER),
+    ((BY_LOSS,), (), SAID + "0.01 in 2 steps, accuracy 0.25: what the loss asks for is not what the targets say."),
+    ((STALLED,), (STANDARD, IN_VAIN), STAYS + SCALED),
+    ((STALLED, FAILED), (IN_VAIN,), STAYS + NEITHER + FRESH),
+    ((STALLED,), (PLAIN_IN_VAIN,), STAYS + PLAIN_FAILS + WHOLE),
+    ((STALLED,), (STANDARD, PLAIN_IN_VAIN), STAYS + SCALED + WHOLE),
+    ((STALLED, CURE), (PLAIN_IN_VAIN,), STAYS + LOWER + PLAIN_FAILS),  # a rate cures: it may be the optimizer
+    ((STALLED,), (BY_PLAIN,), STAYS + PLAIN_CURES),
+    ((RESTS,), (IN_VAIN,), STAYS.replace("2.2 in 2 ", "2 in 31 ") + IGNORED + FRESH),
+    ((STALLED, HIGHER_CURE), (BY_PLAIN,), SLOW + HIGHER + PLAIN_CURES),
+    ((ON_ITS_WAY, FAILED), (IN_VAIN,), SLOW.replace("2.2", "0.99") + FRESH),
+]
+TO_FLOOR = {"attempts": (attempt(Outcome.AT_FLOOR, (2.3, 1.46)),), "least_score": 0.001, "largest_score": 0.999}
+SOME_STILL = {"frozen": ("a", "b", "c", "d", "e"), "parameters": 8, "frozen_share": 0.25}
 MESSAGES = [
+    *(({"attempts": attempts, "treated": treated}, message) for attempts, treated, message in OF_ATTEMPTS),
+    (SOME_STILL, "5 of 8 parameters, 25% of all values, never moved in 3 steps: a, b, c, d ...."),
+    (TO_FLOOR, "the loss of 20 examples stops at 1.46, with scores between 0.001 and 0.999: squashed into [0, 1]."),
+]
+IN_R2 = {"metric": "R²", "least_score": 0, "largest_score": 0.99, "least_target": 3.0, "largest_target": 100.0}
+BESIDE = [
+    ({"variation": 0.001}, "after 2 steps on 20 examples the predictions vary by 0.001 in their scores."),
     (
-        {"attempts": (attempt(Outcome.DIVERGED, (2.3, 50.0, math.nan)), CURE)},
-        SAID + "nan in 3 steps, accuracy 0.30. From the same start it memorizes at 0.01 in 4 steps.",
+        {"variation": 0.001, "metric": "R²"},
+        "after 2 steps on 20 examples the predictions vary by 0.001 spreads of the targets.",
     ),
-    (
-        {"attempts": (attempt(Outcome.DIVERGED, (2.3, 50.0, math.inf)), FAILED)},
-        SAID + "inf in 3 steps, accuracy 0.30. It does not memorize at 0.01 either.",
-    ),
-    (
-        {"attempts": (attempt(Outcome.DIVERGED, (2.3, math.inf)), FAILED), "treated": (PLAIN_IN_VAIN,)},
-        SAID + "inf in 2 steps, accuracy 0.30. It does not memorize at 0.01 either." + PLAIN_FAILS + WHOLE,
-    ),
-    ({"attempts": (STALLED, HIGHER_CURE)}, SLOW + " From the same start it memorizes at 1 in 4 steps."),
-    (
-        {"attempts": (attempt(Outcome.STALLED, score=math.nan), FAILED, replace(FAILED, learning_rate=1.0))},
-        SAID + "2.2 in 2 steps; the best constant prediction has 2. It does not memorize at 0.01, 1 either.",
-    ),
-    ({"attempts": (STALLED, CURE)}, STAYS + " From the same start it memorizes at 0.01 in 4 steps."),
-    (
-        {"attempts": (attempt(Outcome.BY_LOSS_ALONE, (2.3, 0.01), 0.25),)},
-        SAID + "0.01 in 2 steps, accuracy 0.25: what the loss asks for is not what the targets say.",
-    ),
-    (
-        {"attempts": (STALLED,), "treated": (STANDARD, IN_VAIN)},
-        STAYS + " With standardized inputs it reaches 0.012 in 40 steps.",
-    ),
-    (
-        {"attempts": (STALLED, FAILED), "treated": (IN_VAIN,)},
-        STAYS + " It does not memorize at 0.01 either." + FRESH,
-    ),
-    ({"attempts": (STALLED,), "treated": (PLAIN_IN_VAIN,)}, STAYS + PLAIN_FAILS + WHOLE),
-    (
-        {"attempts": (STALLED,), "treated": (STANDARD, PLAIN_IN_VAIN)},
-        STAYS + " With standardized inputs it reaches 0.012 in 40 steps." + WHOLE,
-    ),
-    (
-        {"attempts": (STALLED, CURE), "treated": (PLAIN_IN_VAIN,)},  # another rate cures: it may be the optimizer
-        STAYS + " From the same start it memorizes at 0.01 in 4 steps." + PLAIN_FAILS,
-    ),
-    ({"attempts": (STALLED,), "treated": (BY_PLAIN,)}, STAYS + PLAIN_CURES),
-    (
-        {"attempts": (RESTS, FAILED), "treated": (PLAIN_IN_VAIN,)},
-        SAID + "2 in 31 steps, accuracy 0.30; the best constant prediction has 2. It comes to rest at 2, that of the "
-        "best constant prediction: the inputs are ignored. It does not memorize at 0.01 either." + PLAIN_FAILS + WHOLE,
-    ),
-    (
-        {"attempts": (STALLED, HIGHER_CURE), "treated": (BY_PLAIN,)},
-        SLOW + " From the same start it memorizes at 1 in 4 steps." + PLAIN_CURES,
-    ),
-    (
-        {"attempts": (ON_ITS_WAY, FAILED), "treated": (IN_VAIN,)},
-        SAID + "0.99 in 2 steps, accuracy 0.30, too slow to memorize them." + FRESH,
-    ),
-    (
-        {"frozen": ("a", "b", "c", "d", "e"), "parameters": 8, "frozen_share": 0.25},
-        "5 of 8 parameters, 25% of all values, never moved in 3 steps: a, b, c, d ....",
-    ),
-    (
-        {"attempts": (attempt(Outcome.AT_FLOOR, (2.3, 1.46)),), "least_score": 0.001, "largest_score": 0.999},
-        "the loss of 20 examples stops at 1.46, with scores between 0.001 and 0.999: squashed into [0, 1].",
-    ),
+    (IN_R2, "targets go from 3 to 100, predictions only from 0 to 0.99: they seem held in [0, 1]."),
 ]
 
 
@@ -266,23 +234,7 @@ def test_messages(changes, message):
     assert [f.message for f in found] == [message]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"variation": 0.001},
-            "after 2 steps on 20 examples the predictions vary by 0.001 in their scores.",
-        ),
-        (
-            {"variation": 0.001, "metric": "R²"},
-            "after 2 steps on 20 examples the predictions vary by 0.001 spreads of the targets.",
-        ),
-        (
-            {"metric": "R²", "least_score": 0, "largest_score": 0.99, "least_target": 3.0, "largest_target": 100.0},
-            "targets go from 3 to 100, predictions only from 0 to 0.99: they seem held in [0, 1].",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), BESIDE)
 def test_messages_beside_that_of_failure(changes, message):
     found = find_checks()[NAME].judge(replace(HEALTHY, attempts=(STALLED,), **changes), Settings())
     assert [f.message for f in found[1:]] == [message]
@@ -336,5 +288,5 @@ def test_what_was_tried_is_shown():
     measurement = replace(HEALTHY, attempts=(STALLED, FAILED), treated=(STANDARD, IN_VAIN))
     shown = {e.label: e.value for e in find_checks()[NAME].exhibits(measurement, Settings()) if isinstance(e, Fact)}
     assert shown["tried a learning rate of 0.01"] == "stalled, loss 2.2"
-    assert shown["tried standardized inputs"] == "cured, loss 0.0123 after 40 steps"
-    assert shown[f"tried {REDRAWN}"] == "in vain, loss 2.2 after 50 steps"
+    assert shown["tried standardized inputs"] == "cured, loss 0.0123 after 40 updates"
+    assert shown[f"tried {REDRAWN}"] == "in vain, loss 2.2 after 50 updates"

@@ -87,7 +87,6 @@ def test_a_band_of_one_cell(drawn):
     assert row == " " * cell(50.0, columns, "utf-8") + "┼"
 
 
-@pytest.mark.xfail(reason="the cross has no stand-in in ASCII and is written as an escape of six characters")
 def test_a_band_of_one_cell_in_ascii(drawn):
     row, columns = band_row(drawn(curve({"usable": (50.0, 50.0)}), encoding="ascii"))
     assert row == " " * cell(50.0, columns, "ascii") + "+"
