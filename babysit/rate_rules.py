@@ -71,7 +71,7 @@ def learning_rate_too_low(measured: "Measurement", settings: "Settings") -> Iter
     """The learning rate is too low for the loss to move.
 
     What it finds: at the user's learning rate the loss falls by less than a twentieth (warning) or a hundredth (error)
-    of what a higher one reaches in as many steps.
+    of what a higher one reaches in as many steps; and the suggestion is more than the scan's spacing away.
 
     Why it matters: "loss barely changing: learning rate is probably too low". Training then takes 20 or 100 times as
     long as it need, and is usually given up before. Accuracy may climb all the same: each score moves a little, in the
@@ -86,7 +86,8 @@ def learning_rate_too_low(measured: "Measurement", settings: "Settings") -> Iter
     usable, own, top = usable_range(measured, settings), own_trial(measured), best_fall(measured, settings)
     if usable is None or top is None or own.learning_rate >= top.learning_rate or not math.isfinite(own.loss):
         return
-    if own.fall >= settings.usable * top.fall:
+    near = decades(own.learning_rate, suggestion(measured, settings)) <= 1 / settings.per_decade
+    if near or own.fall >= settings.usable * top.fall:
         return
     find = learning_rate_too_low.error if own.fall < settings.hopeless * top.fall else learning_rate_too_low.warning
     climbed = ""

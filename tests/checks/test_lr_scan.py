@@ -74,8 +74,6 @@ def test_scores_of_the_wrong_shape_are_no_crash_of_babysit():
 
 # The lecture's numbers
 
-ADVICE_TOO_LOW = pytest.mark.xfail(strict=True, reason="a scan at the suggestion, 0.71, calls it too low: 1.6")
-
 
 def lecture_at(rate, seed=0):
     made = lecture(seed, sizes=(50, 50, 10))
@@ -99,7 +97,7 @@ def test_a_million_explodes(seed):
     assert found.message.startswith("at 1e+06 the loss explodes in ")
 
 
-@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=ADVICE_TOO_LOW)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("own", [1e-6, 1e6])
 def test_the_useful_range_lies_between(own, seed):
     measurement, settings = measured(NAME, lecture_at(own, seed))
@@ -174,7 +172,7 @@ def test_a_doubtful_exchange_is_looked_at_again_by_crossed_runs(monkeypatch):
     measurement, settings = measured(NAME, faults.healthy(0))
     known = measurement.exchange
     assert known.tells(settings.known)
-    assert (known.updates, known.learning_rate) == (32, measurement.repeats[-1].learning_rate)
+    assert (known.updates, known.learning_rate) == (80, measurement.repeats[-1].learning_rate)
 
 
 @pytest.mark.parametrize("found", [None, replace(BLIND, exchanged=1.041)])
@@ -263,7 +261,7 @@ def test_a_loss_that_only_falls_to_the_prior_is_none(seed):
     assert {(found.rule, str(found.severity))} == NONE
     assert re.fullmatch(
         r"from \S+ to \S+ the loss, 0\.\d+, falls nowhere by more than can be had without a look at the inputs: "
-        r"after 32 updates at \S+ it is 0\.\d+, and 0\.\d+ with targets that belong to other inputs\.",
+        r"after 80 updates at \S+ it is 0\.\d+, and 0\.\d+ with targets that belong to other inputs\.",
         found.message,
     )
     assert found.evidence["best_loss"] < 0.4 < found.evidence["first_loss"]
