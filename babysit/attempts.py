@@ -33,9 +33,7 @@ class Outcome(StrEnum):
 OFTEN = 5  # steps between two looks at whether there is any hope
 SLOWING = 0.85  # of the slope of the window before, that is left where a loss nears a floor; at a low rate all of it is
 RESTING = 0.5  # of it, where a loss comes to rest; one that falls too slowly keeps most of its slope
-STRAIGHT = (
-    0.97  # of the slope of the loss itself, that is left where it falls in a straight line: e^(-t) keeps less
-)
+STRAIGHT = 0.97  # of the slope of the loss itself, that is left where it falls in a straight line: e^(-t) keeps less
 LENIENT = 2.0  # times the present slope, that a loss may fall at from here on: training may yet pick up
 LEARNED = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
 LOW = 0.5  # of the best constant prediction's loss; label smoothing of 0.1 leaves 0.25 of it, a softmax too many 0.7
@@ -81,13 +79,19 @@ class Aim:
 
 
 def aim_for(task: "Task", batch: "Batch", memorized: float) -> Aim:
-    """The aim: all but a small share of what lies between the best constant prediction and the best possible one."""
+    """The aim: all but a small share of what lies between the best constant prediction and the best possible one.
+
+    Of equal inputs with different targets, as many again as must be may be called wrongly: which of two targets that
+    are about as frequent is called more likely is a matter of chance. Half of the way must be made, though.
+    """
     from babysit.floors import floor
 
     constant = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     (least, best), blind = floor(task, batch), task.best_constant_score(batch[1])
-    share = 1 - memorized
-    return Aim(constant, least + memorized * (constant - least), best * share, (blind + best) / 2)
+    half = (blind + best) / 2
+    sure = best * (1 - memorized)
+    score = max(half, sure - (1 - best)) if best < 1 and math.isfinite(half) else sure
+    return Aim(constant, least + memorized * (constant - least), score, half)
 
 
 def attempt(

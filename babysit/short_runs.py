@@ -1,6 +1,5 @@
 """Short runs from one saved state, each at its own learning rate, trained on some batches and compared on others."""
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -146,6 +145,7 @@ class Runs:
         self.before = [loss for losses, _ in first for loss in losses]
         self.score = sum(score for _, score in first) / len(first)
         self.updates = updates
+        self._gaps: list[float] = []
 
     @property
     def start(self) -> float:
@@ -196,9 +196,9 @@ class Runs:
         """What the run's network knows of its inputs; None where targets play no part in the loss, or it exploded."""
         if not all(map(math.isfinite, (*after.losses, *after.exchanged))):
             return None
-        if list(after.losses) == list(after.exchanged) and not any(self._gaps_before):
+        if list(after.losses) == list(after.exchanged) and not any(self._gaps_before()):
             return None
-        return exchange(rate, after.updates, self._gaps_before, after.losses, after.exchanged)
+        return exchange(rate, after.updates, self._gaps_before(), after.losses, after.exchanged)
 
     def _exchanged(self, trainer: "Driven", part: Part) -> list[float]:
         """Each batch's mean loss over the orders of its targets; where runs are not crossed, one order must do."""
@@ -206,12 +206,13 @@ class Runs:
         found = [total_losses(trainer, order)[0] for order in orders]
         return [sum(losses) / len(losses) for losses in zip(*found, strict=True)]
 
-    @functools.cached_property
     def _gaps_before(self) -> list[float]:
-        """By how much an exchange of targets raises the losses before any update."""
-        with self.bench.borrowed() as trainer:
-            found = [self._exchanged(trainer, part) for part in self.parts]
-        return [e - b for e, b in zip(itertools.chain(*found), self.before, strict=True)]
+        """By how much an exchange of targets raises the losses before any update; looked at once."""
+        if not self._gaps:
+            with self.bench.borrowed() as trainer:
+                found = [self._exchanged(trainer, part) for part in self.parts]
+            self._gaps = [e - b for e, b in zip(itertools.chain(*found), self.before, strict=True)]
+        return self._gaps
 
     def _train(self, trainer: "Driven", updates: int, stream: "Iterator[Batch]") -> tuple[int, bool]:
         """As many updates; how many were made, and whether the loss stayed finite."""

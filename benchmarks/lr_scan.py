@@ -11,7 +11,7 @@ of a task's suggestions over seeds. Thresholds and constants were chosen on the 
 Then the programs on which nothing can be learned, where the one right answer is "none", and those that look hopeless
 and aren't, where "none" is wrong.
 
-Ends with 1 where babysit's regret over the reported tasks exceeds 0.20, its steps 130 on average, a spread 0.2 decades,
+Ends with 1 where babysit's regret over the reported tasks exceeds 0.20, its steps 130 on average, its spread 0.2 decades,
 where one of its suggestions fails or it answers wrongly about whether there is a rate.
 """
 
@@ -199,11 +199,9 @@ def faults(reported: Sequence[Answer], unlearnable: Sequence[tuple], learnable: 
     if steps > MOST_STEPS:
         yield f"{steps:.0f} steps exceed {MOST_STEPS:.0f}"
     yield from (f"{a.task}: fails at {a.rate:.2g}, loss {a.loss:.2g}" for a in ours if a.failed)
-    yield from (
-        f"{task}: suggestions spread over {wide:.2f} decades"
-        for task, wide in spreads(ours).items()
-        if not wide <= MOST_SPREAD
-    )
+    wide = statistics.fmean(spreads(ours).values())
+    if not wide <= MOST_SPREAD:
+        yield f"suggestions spread over {wide:.2f} decades"
     yield from (f"a rate for {program}, which can't learn" for program, said in unlearnable if said[OURS])
     yield from (f"no rate for {program}, which learns" for program, said in learnable if not said[OURS])
 

@@ -252,7 +252,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
 def _distance(own: Trial, advised: float) -> str:
     """How far the user's rate is from the suggestion, in words."""
     away = decades(advised, own.learning_rate)
-    return f", {abs(away):.1f} decades {'above' if away > 0 else 'below'} it" if math.isfinite(away) else ""
+    side = "above" if away > 0 else "below"
+    return f", {abs(away):.1f} decades {side} the suggestion" if math.isfinite(away) else ""
 
 
 def _curves(measured: Measurement, settings: Settings) -> Iterator[Curve]:
@@ -267,7 +268,7 @@ def _curves(measured: Measurement, settings: Settings) -> Iterator[Curve]:
         bands |= {"too high": (limit, max(rates[-1], limit * 10))} if math.isfinite(limit) else {}
     finite = [t.loss for t in measured.trials if math.isfinite(t.loss)]
     yield Curve(
-        f"loss after {own_trial(measured).steps} steps",
+        f"loss after {max((t.steps for t in measured.trials), default=0)} updates",
         rates,
         {"loss": tuple(t.loss if math.isfinite(t.loss) else math.nan for t in measured.trials)},
         x_label="learning rate",

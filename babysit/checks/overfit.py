@@ -27,7 +27,7 @@ from babysit.errors import Skip
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
 from babysit.report import Curve, Exhibit, Fact, Finding
-from babysit.treatments import PLAIN, RATE, Treated, advice, sentence
+from babysit.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -404,7 +404,10 @@ def frozen_parameters(measured: Measurement, settings: Settings) -> Iterator[Fin
             f"{len(measured.frozen)} of {measured.parameters} parameters, {measured.frozen_share:.0%} of all values, "
             f"never moved in {len(measured.own.losses)} steps: {names}.",
             where=measured.frozen[0],
-            suggestion="See whether a gradient reaches them, and whether the optimizer holds them.",
+            suggestion=advice(
+                [t for t in measured.treated if t.treatment == REDRAWN],
+                "See whether a gradient reaches them, and whether the optimizer holds them.",
+            ),
             names=list(measured.frozen),
         )
 
