@@ -11,8 +11,8 @@ of a task's suggestions over seeds. Thresholds and constants were chosen on the 
 Then the programs on which nothing can be learned, where the one right answer is "none", and those that look hopeless
 and aren't, where "none" is wrong.
 
-Ends with 1 where babysit's regret over the reported tasks exceeds 0.20, its steps 130 on average, its spread 0.2 decades,
-where one of its suggestions fails or it answers wrongly about whether there is a rate.
+Ends with 1 where babysit's regret over the reported tasks exceeds 0.20, its steps 130 on average, its spread 0.2
+decades, where one of its suggestions fails or it answers wrongly about whether there is a rate.
 """
 
 import os

@@ -89,7 +89,7 @@ DAILY = {
     "check-loss": {"examples": 70},
     "check-grad": {"examples": 8, "burn_in": 3, "entries": 2},
     "overfit": {"examples": 10, "steps": 400, "treatment": False},
-    "lr-scan": {"low": 1e-4, "high": 1.0, "steps": 8},
+    "lr-scan": {"low": 1e-4, "high": 1.0, "steps": 8, "horizon": 1000, "plot": False},
     "train": {"steps": 30, "epochs": 2, "record": "run.jsonl", "treatment": False},
 }
 

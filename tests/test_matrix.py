@@ -35,15 +35,21 @@ EXPECTED = {
         "constant-predictions": E,
         "inputs-ignored": E,
         "regularization-dominates": E,
+        "no-usable-learning-rate": E,
     },
     "column-in-other-units": {
         "feature-scales-differ": E,
         "inputs-badly-scaled": E,
         "confident-at-init": E,
         "cannot-overfit": E,
+        "no-usable-learning-rate": I,
+    },
+    "inputs-never-scaled": {
+        "inputs-badly-scaled": E,
+        "confident-at-init": E,
+        "cannot-overfit": E,
         "learning-rate-too-high": E,
     },
-    "inputs-never-scaled": {"inputs-badly-scaled": E, "confident-at-init": E},
     "inputs-off-center": {
         "inputs-not-centered": E,
         "inputs-badly-scaled": W,
@@ -58,7 +64,7 @@ EXPECTED = {
     "validation-scaled-by-itself": {"split-statistics-differ": E},
     "validation-not-scaled": {"split-statistics-differ": E, "overfitting-gap": W},
     "validation-in-training": {"split-overlap": E},
-    "never-shuffled": {"unshuffled-batches": E, "no-usable-learning-rate": I},
+    "never-shuffled": {"unshuffled-batches": E},
     "scaled-by-batch": {"per-batch-preprocessing": E, "split-statistics-differ": E, "overfitting-gap": E},
     "zero-weights": {
         "symmetric-weights": E,
