@@ -109,7 +109,6 @@ EXPECTED = {
     "statistics-frozen": {"frozen-statistics": E, "redundant-bias": I},
     "batches-of-two-normalized": {
         "tiny-norm-batch": E,
-        "no-usable-learning-rate": E,
         "noisy-loss": W,
         "redundant-bias": I,
     },
@@ -125,6 +124,7 @@ EXPECTED = {
         "frozen-parameters": E,
         "constant-predictions": E,
         "regularization-dominates": E,
+        "no-usable-learning-rate": E,
     },
     "softmax-twice": {"normalized-scores": E, "cannot-overfit": E, "floor-above-zero": E},
     "summed-loss": {"summed-loss": W, "unexpected-initial-loss": W},
@@ -136,6 +136,7 @@ EXPECTED = {
         "cannot-overfit": E,
         "loss-not-falling": E,
         "constant-predictions": E,
+        "no-usable-learning-rate": E,
     },
     "regularization-ignored": {"regularization-without-effect": E},
     "penalty-minus-sign": {"regularization-lowers-loss": E},
