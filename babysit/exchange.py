@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.significance import fall_error
+from babysit.significance import gap_error
 
 if TYPE_CHECKING:
     from babysit.trainer import Batch, Tree
@@ -26,7 +26,7 @@ class Exchange:
         updates: For how many updates.
         loss: Mean loss with the inputs' own targets.
         exchanged: Mean loss with those of others.
-        error: Standard error of their difference, as `fall_error` widens it.
+        error: Standard error of their difference, as `gap_error` widens it.
         before: Their difference at the start.
     """
 
@@ -58,7 +58,7 @@ def exchange(
         exchanged: Losses with those of others.
     """
     loss, raised = sum(own) / len(own), sum(exchanged) / len(exchanged)
-    return Exchange(rate, updates, loss, raised, fall_error(exchanged, own), sum(before) / len(before))
+    return Exchange(rate, updates, loss, raised, gap_error(exchanged, own), sum(before) / len(before))
 
 
 def with_exchanged_targets(batches: "Sequence[Batch]", seed: int) -> list["Batch"]:

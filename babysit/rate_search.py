@@ -135,7 +135,7 @@ class Search:
             trial = self.tried[place]
             if self._unsure() == place:
                 self.repeat(trial.learning_rate, self.settings.steps)
-        return confirmed(self.trials, tuple(self.repeats.values()), self.settings.sigmas) is not None
+        return confirmed(self.trials, tuple(self.repeats.values()), self.settings) is not None
 
     def repeat(self, rate: float, steps: int) -> None:
         """A run on the batches in reverse, then as long again, and what the network knows of its inputs at the end."""
@@ -150,8 +150,8 @@ class Search:
 
     def _unsure(self) -> int | None:
         """The place of the best rate, if the loss falls there and that wasn't repeated yet."""
-        top = leading(self.trials, tuple(self.repeats.values()))
-        if top is None or top.learning_rate in self.repeats or not falls(top, self.settings.sigmas):
+        top = leading(self.trials, tuple(self.repeats.values()), self.settings)
+        if top is None or top.learning_rate in self.repeats:
             return None
         return next(place for place, trial in self.tried.items() if trial.learning_rate == top.learning_rate)
 

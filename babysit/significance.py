@@ -15,11 +15,25 @@ def fall_error(before: Sequence[float], after: Sequence[float]) -> float:
     losses are positive, falls are compared as shares of what each batch began with; where these say the opposite, the
     fall is one of few large batches, and its error infinite.
     """
-    falls = [b - a for b, a in zip(before, after, strict=True)]
-    mean = sum(falls) / len(falls)
-    if not min(before) > 0 or not mean:
-        return mean_error(falls)
-    shares = [fall / b for fall, b in zip(falls, before, strict=True)]
+    return _shared_error(before, after, before)
+
+
+def gap_error(one: Sequence[float], other: Sequence[float]) -> float:
+    """Standard error of the mean gap between two losses of each batch, widened as `fall_error` is.
+
+    Where all are positive, gaps are compared as shares of the mean of both: these are bounded, and change nothing but
+    their sign where both change places, as they may where neither is special. Batches of one example that is right
+    whatever its target weigh no more than those that are right with their own.
+    """
+    return _shared_error(one, other, [(a + b) / 2 for a, b in zip(one, other, strict=True)])
+
+
+def _shared_error(one: Sequence[float], other: Sequence[float], wholes: Sequence[float]) -> float:
+    gaps = [a - b for a, b in zip(one, other, strict=True)]
+    mean = sum(gaps) / len(gaps)
+    if not min(wholes) > 0 or not mean:
+        return mean_error(gaps)
+    shares = [gap / whole for gap, whole in zip(gaps, wholes, strict=True)]
     share = sum(shares) / len(shares)
     return mean_error(shares) * mean / share if share * mean > 0 else math.inf
 

@@ -23,27 +23,37 @@ def _mean(trial: Trial, repeat: Trial) -> Trial:
     return replace(trial, loss=trial.loss + trial.fall - fall, fall=fall)
 
 
-def leading(trials: Sequence[Trial], repeats: Sequence[Trial]) -> Trial | None:
-    """The trial with the lowest loss; one that was repeated, where that is as low within the error; None if none is."""
-    tried, again = averaged(trials, repeats), {t.learning_rate for t in repeats}
+def leading(trials: Sequence[Trial], repeats: Sequence[Trial], settings: "Settings") -> Trial | None:
+    """The trial with the lowest loss of those whose every run falls by more than noise, and by enough; None if none is.
+
+    Noise is largest at high rates: what is lowest there once may be luck, where a lower rate lowers the loss each time.
+    One that was repeated leads where it is as low within the error.
+    """
+    again = {t.learning_rate: t for t in repeats}
+    enough = settings.usable * max((t.fall for t in trials if math.isfinite(t.loss)), default=0.0)
+    fallen = [
+        t
+        for t in trials
+        if t.fall >= enough and all(falls(run, settings.sigmas) for run in (t, again.get(t.learning_rate, t)))
+    ]
+    tried = averaged(fallen, repeats)
     top, known = best(tried), best([t for t in tried if t.learning_rate in again])
     return known if top is not None and known is not None and known.fall >= top.fall - top.error else top
 
 
-def confirmed(trials: Sequence[Trial], repeats: Sequence[Trial], sigmas: float) -> Trial | None:
-    """The leading trial, if its fall is more than noise, and again in its repeat; None if it is not.
+def confirmed(trials: Sequence[Trial], repeats: Sequence[Trial], settings: "Settings") -> Trial | None:
+    """The leading trial, if it was repeated; None if it was not.
 
     Two tests must both be passed, the second at a rate that was chosen before it: so the best of several rates, which
     is lucky, is not taken for one that works.
     """
-    top = leading(trials, repeats)
-    runs = [t for t in (*trials, *repeats) if top is not None and t.learning_rate == top.learning_rate]
-    return top if len(runs) > 1 and all(falls(t, sigmas) for t in runs) else None
+    top = leading(trials, repeats, settings)
+    return top if top is not None and any(t.learning_rate == top.learning_rate for t in repeats) else None
 
 
 def best_fall(measured: "Measurement", settings: "Settings") -> Trial | None:
     """The confirmed trial, if its fall was learned from inputs."""
-    return None if is_blind(measured, settings) else confirmed(measured.trials, measured.repeats, settings.sigmas)
+    return None if is_blind(measured, settings) else confirmed(measured.trials, measured.repeats, settings)
 
 
 def is_blind(measured: "Measurement", settings: "Settings") -> bool:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from babysit.exchange import Exchange, exchange, with_exchanged_targets
-from babysit.significance import fall_error
+from babysit.significance import gap_error
 
 
 def batch(*targets):
@@ -184,4 +184,4 @@ def test_losses_become_means_and_the_error_of_their_difference():
     assert (found.learning_rate, found.updates, found.loss) == (0.3, 16, 2.0)
     assert found.exchanged == pytest.approx(8.5 / 3)
     assert found.before == pytest.approx(0.1)
-    assert found.error == fall_error(others, own)
+    assert found.error == gap_error(others, own)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from babysit.checks.lr_scan import Settings
 from babysit.short_runs import COMPARED, Trial, falls
-from babysit.significance import ONE_IN_740, fall_error, mean_error, standard_error, student_quantile
+from babysit.significance import ONE_IN_740, fall_error, gap_error, mean_error, standard_error, student_quantile
 from babysit.usable_rates import confirmed
 
 BATCHES_MANY_LOST = [1000.0, *[1.0] * 63], [900.0, *[1.1] * 63]  # one falls by a tenth, 63 rise by a tenth
@@ -93,6 +94,38 @@ def test_rises_and_falls_of_mean_0_have_the_error_of_their_mean():
     assert fall_error(before, after) == mean_error([1.0, -1.0] * 4)
 
 
+# Gaps between two losses of each batch, neither of which came first
+
+
+def test_error_of_a_gap_is_that_of_its_shares_of_both():
+    one, other = [4.0, 3.0, 1.0, 2.0], [2.0, 1.0, 3.0, 2.0]  # shares 2/3, 1, -1, 0; gaps 2, 2, -2, 0
+    expected = mean_error([2 / 3, 1.0, -1.0, 0.0]) / (1 / 6) * 0.5
+    assert gap_error(one, other) == pytest.approx(expected)
+    assert gap_error(other, one) == pytest.approx(expected)
+
+
+def test_one_example_that_is_right_whatever_its_target_hides_no_gap():
+    """Its own loss is 1000 times what it is with another's target, though both are next to nothing."""
+    own, others = [0.1] * 63 + [0.1], [2.0] * 63 + [1e-4]
+    assert gap_error(others, own) < 0.1
+    assert fall_error(others, own) == math.inf
+
+
+def test_error_of_a_gap_is_that_of_the_mean_where_a_loss_is_negative():
+    assert gap_error([2.0, -2.0, 3.0], [1.0, -2.5, 2.0]) == mean_error([1.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("count", [8, 32, 300])
+def test_a_gap_of_nothing_passes_three_errors_as_rarely_as_noise(count):
+    """One-sided, losses of single examples: heavy on one side, and alike whichever comes first."""
+    draw = np.random.default_rng(count)
+    passed = 0
+    for _ in range(2000):
+        one, other = draw.exponential(size=(2, count)).tolist()
+        passed += sum(one) - sum(other) > 3 * gap_error(one, other) * count
+    assert passed <= 2000 * ONE_IN_740 + 6
+
+
 # Both tests that a rate must pass
 
 
@@ -111,7 +144,7 @@ def passes(seed, *, rates, batches):
     repeats = [run(draw, t.learning_rate, before, 0.2) for t in trials]
     first = min(trials, key=lambda t: t.loss)
     once = first.fall > 3 * first.error and first.fall > 0
-    return once, any(confirmed(trials, (again,), 3.0) is not None for again in repeats)
+    return once, any(confirmed(trials, (again,), Settings()) is not None for again in repeats)
 
 
 def test_pure_noise_gives_no_suggestion():

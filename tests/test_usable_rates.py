@@ -59,24 +59,37 @@ def test_a_repeated_trial_falls_by_the_mean():
     ],
 )
 def test_a_fall_is_confirmed_by_another(again, expected):
-    found = confirmed((trial(0.01, 0.2), trial(0.1, 1.0), trial(1.0, 0.0)), again, 3.0)
+    found = confirmed((trial(0.01, 0.2), trial(0.1, 1.0), trial(1.0, 0.0)), again, Settings())
     assert (found and found.fall) == (expected and pytest.approx(expected))
 
 
 def test_the_repeat_may_make_another_rate_the_best():
     trials = trial(0.01, 0.8), trial(0.1, 1.0), trial(1.0, 0.0)
-    assert confirmed(trials, (trial(0.1, 0.5),), 3.0) is None  # 0.01 is better, and was run once
-    found = confirmed(trials, (trial(0.1, 0.5), trial(0.01, 0.9)), 3.0)
+    assert confirmed(trials, (trial(0.1, 0.5),), Settings()) is None  # 0.01 is better, and was run once
+    found = confirmed(trials, (trial(0.1, 0.5), trial(0.01, 0.9)), Settings())
     assert (found.learning_rate, found.fall) == (0.01, pytest.approx(0.85))
 
 
+def test_a_lower_rate_is_confirmed_where_the_repeat_of_the_best_is_noise():
+    trials = trial(0.01, 0.2), trial(0.1, 1.0), trial(1.0, 0.0)
+    found = confirmed(trials, (trial(0.1, 0.0), trial(0.01, 0.2)), Settings())
+    assert (found.learning_rate, found.fall) == (0.01, pytest.approx(0.2))
+
+
+@pytest.mark.parametrize(("fall", "rate"), [(0.051, 0.01), (0.049, None)])
+def test_but_none_at_which_the_loss_falls_by_too_little_to_be_of_use(fall, rate):
+    trials = trial(0.01, fall), trial(0.1, 1.0), trial(1.0, 0.0)
+    found = confirmed(trials, (trial(0.1, 0.0), trial(0.01, fall)), Settings())
+    assert (found and found.learning_rate) == rate
+
+
 def test_a_repeat_that_falls_does_not_help_a_run_that_did_not():
-    assert confirmed((trial(0.1, 0.02),), (trial(0.1, 1.0),), 3.0) is None
+    assert confirmed((trial(0.1, 0.02),), (trial(0.1, 1.0),), Settings()) is None
 
 
 def test_nothing_confirms_nothing():
-    assert confirmed((), (), 3.0) is None
-    assert confirmed((EXPLODED,), (EXPLODED,), 3.0) is None
+    assert confirmed((), (), Settings()) is None
+    assert confirmed((EXPLODED,), (EXPLODED,), Settings()) is None
 
 
 def test_an_exchange_that_tells_nothing_leaves_no_rate():

@@ -170,7 +170,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     swept = sweep(runs, settings)
     runs, search = _searched(runs, own, swept, settings)
     trials, repeats = search.trials, tuple(search.repeats.values())
-    top = confirmed(trials, repeats, settings.sigmas)
+    top = confirmed(trials, repeats, settings)
     return Measurement(
         metric=bench.task.metric,
         own=own,

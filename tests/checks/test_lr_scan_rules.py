@@ -188,15 +188,15 @@ def test_facts():
         "suggestion": "0.028, for 200 updates",
         "confidence": "0.00 decades between two runs on different batches",
         "the loss rises at and above": "1",
-        "your learning rate, 0.1": "2 to 1 in 20 steps, 0.6 decades above it",
+        "your learning rate, 0.1": "2 to 1 in 20 steps, 0.6 decades above the suggestion",
     }
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (with_own(trial(1e-6, 0.0), *HEALTHY.trials), "2 to 2 in 20 steps, 4.4 decades below it"),
-        (with_own(EXPLODED, *BUT_LAST), "the loss explodes in 3 steps, 2.6 decades above it"),
+        (with_own(trial(1e-6, 0.0), *HEALTHY.trials), "2 to 2 in 20 steps, 4.4 decades below the suggestion"),
+        (with_own(EXPLODED, *BUT_LAST), "the loss explodes in 3 steps, 2.6 decades above the suggestion"),
         (NOISE, "2 to 1 in 20 steps"),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_loss_that_rises_nowhere_is_a_fact():
 
 def test_the_curve_says_what_its_rates_are_good_for():
     (curve,) = shown(Curve)
-    assert curve.title == "loss after 20 steps"
+    assert curve.title == "loss after 20 updates"
     assert curve.x == (0.001, 0.01, 0.1, 1.0, 10.0)
     assert curve.series["loss"][:4] == (1.98, 1.8, 1.0, 2.5)
     assert math.isnan(curve.series["loss"][4])
