@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from babysit.exchange import Exchange
 from babysit.short_runs import ACCUMULATED, Runs, Trial, best, falls, total_losses
-from babysit.usable_rates import confirmed, leading
+from babysit.usable_rates import averaged, confirmed, leading
 
 if TYPE_CHECKING:
     from babysit.checks.lr_scan import Settings
@@ -125,17 +125,32 @@ class Search:
         found = best(self.trials)
         return found.learning_rate if found is not None else self.trials[0].learning_rate
 
-    def confirms(self) -> bool:
+    def confirms(self, *, lower: bool = False) -> bool:
         """Whether the loss falls at the best rate, and again on other batches.
 
         Where the repeat makes another rate the best, that one is repeated, too, and its neighbours are run.
+
+        Args:
+            lower: Whether a lower rate will do where the best one's fall, or its repeat's, is none but noise.
         """
-        while (place := self._unsure()) is not None:
+        while not (self._in_doubt() and not lower) and (place := self._unsure()) is not None:
             self.run(*(p for p in (place - 1, place + 1) if self._allows(p)))
             trial = self.tried[place]
             if self._unsure() == place:
                 self.repeat(trial.learning_rate, self.settings.steps)
-        return confirmed(self.trials, tuple(self.repeats.values()), self.settings) is not None
+        sure = confirmed(self.trials, tuple(self.repeats.values()), self.settings) is not None
+        return sure and (lower or not self._in_doubt())
+
+    def _in_doubt(self) -> bool:
+        """Whether the lowest loss, that of its repeat considered, is no fall in one of both."""
+        lowest = best(averaged(self.trials, tuple(self.repeats.values())))
+        if lowest is None:
+            return True
+        runs = [
+            self.repeats.get(lowest.learning_rate, lowest),
+            *(t for t in self.trials if t.learning_rate == lowest.learning_rate),
+        ]
+        return not all(falls(t, self.settings.sigmas) for t in runs)
 
     def repeat(self, rate: float, steps: int) -> None:
         """A run on the batches in reverse, then as long again, and what the network knows of its inputs at the end."""

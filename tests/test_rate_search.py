@@ -281,6 +281,18 @@ def test_what_no_repeat_bears_out_ends_with_all_repeated():
     assert repeats == runs == lattice(-2, 0)
 
 
+def test_a_lower_rate_will_do_where_the_best_ones_repeat_is_noise():
+    def rest(x):
+        return 0.4 - 0.1 * abs(x + 1.5)
+
+    found = search(lambda x: 1.0 if x == -1 else rest(x), lambda x: 0.0 if x == -1 else rest(x))
+    found.around(0.1)
+    assert not found.confirms()
+    assert [round(math.log10(rate), 2) for rate in found.repeats] == [-1]
+    assert found.confirms(lower=True)
+    assert sorted(round(math.log10(rate), 2) for rate in found.repeats) == [-1.5, -1]
+
+
 def test_neighbours_beyond_the_range_are_not_run():
     sure, runs, repeats, _ = confirmed_search(up, low=1e-2, high=1, widen=0)
     assert (sure, runs, repeats) == (True, lattice(-1.5, 0), [0])

@@ -189,7 +189,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
 
 def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple[Runs, Search]:
-    """Runs around a tenth of the blow-up; where nothing falls, in every decade, crossed; at last longer ones."""
+    """Runs around a tenth of the blow-up; where nothing falls, in every decade, crossed; longer ones; lower rates."""
     first = Search(runs, own, settings)
     first.run(0)
     if not runs.updates:
@@ -207,7 +207,9 @@ def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple
     longer = Search(crossed, own, replace(settings, steps=settings.steps * settings.patience))
     longer.run(0)
     longer.around(second.middle * math.sqrt(10))  # higher rates are the first to leave a plateau
-    return crossed, longer if longer.confirms() else second
+    if longer.confirms():
+        return crossed, longer
+    return crossed, next((search for search in (second, longer) if search.confirms(lower=True)), second)
 
 
 def _exchange(runs: Runs, search: Search, top: Trial, settings: Settings) -> Exchange | None:
