@@ -13,6 +13,7 @@ from babysit import arrays, seeds
 from babysit.driven import Driven
 from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
+from babysit.target import Source
 from babysit.trainer import Batch, State, Trainer
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
@@ -43,6 +44,7 @@ class Bench:
         task: Its task.
         advance: Called with (done, total) as a check proceeds.
         show: Called with a way to see how far a check has come.
+        source: Where other trainers like it come from; None where that isn't known.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -50,6 +52,7 @@ class Bench:
         self.task = self.trainer.task
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
         self.show: Show = lambda make: None  # noqa: ARG005
+        self.source: Source | None = None
         self._generators = seeds.capture()
         self._origin: State = arrays.independent(self.trainer.save())
         self._learning_rate = self.trainer.learning_rate

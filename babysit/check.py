@@ -9,6 +9,8 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     measure      (bench, settings) -> Measurement; drives the trainer, and nothing else does
     exhibits     (measured, settings) -> what to show of it
     TOGETHER     optional: True if it is for programs of several processes alone
+    ALONE        optional: True if it is a command that `run` leaves out
+    EXTRA        optional: the package that it needs, and the extra of babysit's that brings it
     and its rules, functions (measured, settings) -> findings, each decorated with `rule`; where they fill modules of
     their own,
     RULES        names them, in the order in which they are judged
@@ -126,6 +128,8 @@ class Check:
         exhibits: (measured, settings) -> what to show.
         rules: Its rules by id, in the order in which they are judged.
         together: Whether it is for programs of several processes alone; `run` leaves it out elsewhere.
+        alone: Whether `run` leaves it out everywhere.
+        extra: The package that it needs, and the extra of babysit's that brings it; empty for none.
     """
 
     name: str
@@ -138,6 +142,13 @@ class Check:
     exhibits: Callable[[Any, Any], Iterable[Exhibit]]
     rules: Mapping[str, Rule]
     together: bool = False
+    alone: bool = False
+    extra: tuple[str, str] | tuple[()] = ()
+
+    @property
+    def usual(self) -> bool:
+        """Whether `run` does it on a program of one process."""
+        return not (self.together or self.alone)
 
     @property
     def summary(self) -> str:
@@ -164,6 +175,8 @@ def check_of(module: Any) -> Check:
         exhibits=module.exhibits,
         rules=rules,
         together=getattr(module, "TOGETHER", False),
+        alone=getattr(module, "ALONE", False),
+        extra=getattr(module, "EXTRA", ()),
     )
 
 

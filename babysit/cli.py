@@ -33,6 +33,9 @@ ConfigFile = Annotated[
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="seed of the target and the run (default: 0)")]
 Format = Annotated[str | None, typer.Option(help="text, json or junit (default: text)")]
 OutputFile = Annotated[Path | None, typer.Option(help="write there instead of to standard output")]
+BestFile = Annotated[
+    Path | None, typer.Option(help="a .yaml file takes the best configuration; any other the report, instead of stdout")
+]
 Reports = Annotated[
     list[str] | None, typer.Option("--report", metavar="FORMAT=PATH", help="a further report; repeatable")
 ]
@@ -70,13 +73,15 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _command(name: str, help: str, own: list[inspect.Parameter], body: Callable[..., int], rest: str = "") -> None:
-    """Register a command that takes its own parameters and those common to all that judge."""
+def _command(
+    name: str, help: str, own: list[inspect.Parameter], body: Callable[..., int], rest: str = "", **others: Any
+) -> None:
+    """Register a command that takes its own parameters and those common to all that judge, some redefined."""
 
     def command(**values: Any) -> None:
         raise typer.Exit(body(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
 
-    common = [_parameter(*one) for one in _COMMON]
+    common = [_parameter(one, others.get(one, annotation), default) for one, annotation, default in _COMMON]
     command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
     app.command(name, help=f"{help}\n\n{rest.replace(chr(10), ' ')}", short_help=help)(command)
@@ -117,17 +122,16 @@ def _daily(check: Check) -> list[inspect.Parameter]:
     """An option for each setting of the check that asks for one."""
     hints = get_type_hints(check.settings)
     fields = [field for field in dataclasses.fields(check.settings) if field.metadata["option"]]
-    return [
-        _parameter(
-            field.name,
-            Annotated[
-                hints[field.name] | None,
-                typer.Option(help=f"{field.metadata['doc']} (default: {field.default})"),
-            ],
-            None,
-        )
-        for field in fields
-    ]
+    return [_parameter(field.name, _optional(field, hints[field.name]), None) for field in fields]
+
+
+def _optional(field: "dataclasses.Field[Any]", hint: Any) -> Any:
+    """The annotation of a setting's option; a list is repeated, and named NAME=SPEC."""
+    doc = field.metadata["doc"]
+    if hint == tuple[str, ...]:
+        return Annotated[list[str] | None, typer.Option(metavar="NAME=SPEC", help=f"{doc}; repeatable")]
+    default = f" (default: {field.default})" if field.default != "" else ""
+    return Annotated[hint | None, typer.Option(help=f"{doc}{default}")]
 
 
 _command(
@@ -144,6 +148,7 @@ for _name, _found in find_checks().items():
         [_parameter("target", Target, None), *_settings],
         _check_body(_name, [parameter.name for parameter in _settings]),
         rest=_found.page.partition("\n")[2].strip(),
+        **({"output": BestFile} if _name == "search" else {}),
     )
 
 

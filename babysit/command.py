@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
 
@@ -15,13 +16,16 @@ from babysit import runner
 from babysit.blame import shown
 from babysit.check import Check, find_checks
 from babysit.config import Config
-from babysit.errors import UsageError
+from babysit.errors import MissingError, UsageError
 from babysit.ranks import launched_rank
 from babysit.render import formats, live, terminal
 from babysit.report import ExitCode, Report, Severity, exit_code
 
 if TYPE_CHECKING:
+    from babysit.target import Source
     from babysit.trainer import Trainer
+
+Made: TypeAlias = "tuple[Trainer, Source | None]"
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,18 @@ def configured(options: Options, only: str | None = None, *, search: bool = True
         report={**base.report, **_reports(options.report)},
     )
     _known_format(config.format)
-    daily = [f"{name}={value}" for name, value in (options.settings or {}).items() if value is not None]
-    config = configuration.override(config, daily, checks, only, what="")
-    config = configuration.override(config, options.set, checks, only)
-    return _with_outputs(config)
+    return _with_outputs(_with_settings(config, options, checks, only))
+
+
+def _with_settings(config: Config, options: Options, checks: Mapping[str, Check], only: str | None) -> Config:
+    """The configuration with the settings that the command line gives, by options of their own or by `--set`."""
+    said = {name: value for name, value in (options.settings or {}).items() if value not in (None, ())}
+    lists = {name: said.pop(name) for name, value in list(said.items()) if isinstance(value, tuple)}
+    if only is not None and lists:
+        changed = replace(config.settings[only], **lists)
+        config = replace(config, settings={**config.settings, only: changed})
+    config = configuration.override(config, [f"{name}={v}" for name, v in said.items()], checks, only, what="")
+    return configuration.override(config, options.set, checks, only)
 
 
 def _with_outputs(config: Config) -> Config:
@@ -156,11 +168,31 @@ def check(options: Options, only: str | None = None) -> ExitCode:
     """
     from babysit import target
 
+    if only is not None:
+        _require(only)
     config = configured(options, only)
-    named = config.target
+    best = config.output if only == "search" and config.output and config.output.suffix in (".yaml", ".yml") else None
+    config = replace(config, output=None) if best else config
+    named, folder = config.target, Path.cwd()
     if named is None:
         raise UsageError("no target: babysit run path/to/file.py:factory (or write `target:` into babysit.yaml)")
-    return _check(config, lambda: target.build(named, config.seed), named, only)
+
+    def make() -> Made:
+        source = target.Source(target.imported(named, config.seed), config.seed, folder)
+        return source.factory.build(config.seed), source
+
+    return _check(config, make, named, only, best)
+
+
+def _require(name: str) -> None:
+    """Know that the package is there which a check needs.
+
+    Raises:
+        MissingError: It isn't.
+    """
+    extra = find_checks()[name].extra
+    if extra and find_spec(extra[0]) is None:
+        raise MissingError(f"babysit {name} needs {extra[0]}: pip install 'babysit[{extra[1]}]'")
 
 
 def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> ExitCode:
@@ -169,22 +201,46 @@ def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> Exit
 
     config = configured(options, search=False)  # a project's own file speaks of the project's own target
     seed_everything(config.seed)
-    return _check(config, lambda: build(config.seed), name)
+    return _check(config, lambda: (build(config.seed), None), name)
 
 
-def _check(config: Config, build: Callable[[], "Trainer"], name: str, only: str | None = None) -> ExitCode:
+def _check(
+    config: Config, make: Callable[[], Made], name: str, only: str | None = None, best: Path | None = None
+) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
     try:
         names = [check.name for check in plan.checks]
         with live.display(names, quiet=config.quiet or launched_rank() > 0) as seen, _printing_aside():
-            watched = (seen.progress, seen.show) if seen else (None, None)
-            report = runner.run(build(), plan, target=name, seed=config.seed, progress=watched[0], show=watched[1])
+            progress, show = (seen.progress, seen.show) if seen else (None, None)
+            trainer, source = make()
+            report = runner.run(
+                trainer, plan, target=name, seed=config.seed, progress=progress, show=show, source=source
+            )
     except KeyboardInterrupt:
         sys.stderr.write("babysit: interrupted before anything ran\n")
         return ExitCode.INTERRUPTED
     if launched_rank():
         return ExitCode.OK  # rank 0 has measured the same, and tells it
-    return publish(report, config)
+    code = publish(report, config)
+    if best is not None:
+        _write_best(report, best)
+    return code
+
+
+def _write_best(report: Report, path: Path) -> None:
+    """The best configuration of a search as YAML; nothing, and a word, where it found none.
+
+    Raises:
+        UsageError: The file can't be written.
+    """
+    from babysit.search_exhibits import best_yaml
+
+    measured = report.results[0].measurement
+    text = best_yaml(measured) if measured is not None else ""
+    if not text:
+        sys.stderr.write(f"babysit: nothing was found, so nothing is written to {shown(str(path))}\n")
+    elif error := _write(path, text):
+        raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}")
 
 
 @contextlib.contextmanager
@@ -220,7 +276,7 @@ def judge(path: Path, options: Options) -> ExitCode:
     ran = {result.check: checks[result.check].settings(**result.settings) for result in saved.results}
     settings = {**config.settings, **ran}
     config = configuration.override(replace(config, settings=settings), options.set, checks, saved=True)
-    return publish(runner.conclude(saved, saved.results, runner.plan(config, checks)), config)
+    return publish(runner.conclude(saved, saved.results, runner.plan(config, checks, ran=ran)), config)
 
 
 def publish(report: Report, config: Config) -> ExitCode:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_type_hints
 
 import yaml
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 from babysit.check import Check
 from babysit.errors import UsageError
@@ -269,9 +269,18 @@ def _hint(check: Check, key: str) -> Any:
 
 
 def _setting(node: Node, check: Check, key: str) -> Any:
+    if _hint(check, key) == tuple[str, ...] and isinstance(node, MappingNode):
+        return tuple(_assignment(f"{check.name}.{key}", name.value, value) for name, value in entries(node, key))
     spec = check.settings.__dataclass_fields__[key]
     unlimited = isinstance(spec.default, float) and not math.isfinite(spec.default)
     return read(node, f"{check.name}.{key}", _hint(check, key), {**spec.metadata, "infinite": unlimited})
+
+
+def _assignment(setting: str, name: str, node: Node) -> str:
+    """`NAME=VALUE`, as the command line has it, of a key and its value; a list is a choice."""
+    if isinstance(node, SequenceNode):
+        return f"{name}=choice:{','.join(read(node, f'{setting}.{name}', tuple[str, ...]))}"
+    return f"{name}={read(node, f'{setting}.{name}', str)}"
 
 
 def _setting_named(name: str, checks: Checks, only: str | None) -> tuple[Check, str]:

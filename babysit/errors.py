@@ -2,13 +2,19 @@
 
     BabysitError
     ├── UsageError        2  the command line, babysit.yaml or a saved report is wrong
+    ├── MissingError      3  a package is missing, which an extra of babysit's brings
     └── TargetError       3  the user's program raised, or returned the wrong thing
         └── LostError     3  the trainer can't be driven any further
             ├── RestoreError  3  it could not take its own state back
             └── RanksError    3  one of the program's processes failed, or went its own way
 
+    KeyboardInterrupt
+    └── Interrupted     130  Ctrl-C in a check that can say what it has by then
+
 `Skip` is no error: a check raises it to say why it can't be measured on this trainer.
 """
+
+from typing import Any
 
 
 class BabysitError(Exception):
@@ -21,6 +27,10 @@ class UsageError(BabysitError):
     """The command line, the configuration or a saved report can't be used as given."""
 
     exit_code = 2
+
+
+class MissingError(BabysitError):
+    """The command needs a package that one of babysit's extras brings."""
 
 
 class TargetError(BabysitError):
@@ -41,3 +51,16 @@ class RanksError(LostError):
 
 class Skip(Exception):  # noqa: N818  # control flow of a check, not an error
     """Raised by `measure` where the trainer lacks what the check needs; the message is the reason."""
+
+
+class Interrupted(KeyboardInterrupt):  # Ctrl-C, and no error of anybody's
+    """Ctrl-C in a check that can say what it has; the message says what the user can do.
+
+    Args:
+        message: What became of the rest.
+        measurement: The check's, of what was done by then.
+    """
+
+    def __init__(self, message: str, measurement: Any) -> None:
+        super().__init__(message)
+        self.measurement = measurement

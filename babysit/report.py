@@ -80,7 +80,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over x, one line a series; NaN is a gap. `marks` names places on the x axis, `bands` stretches of it."""
+    """Values over x, one line a series; NaN is a gap. `marks` names places on the x axis, `bands` stretches of it.
+
+    A scattered one is single points, in any order.
+    """
 
     title: str
     x: tuple[float, ...]
@@ -91,6 +94,7 @@ class Curve:
     log_y: bool = False
     marks: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    scattered: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,15 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-Exhibit: TypeAlias = Fact | Curve | Histogram | Histograms | Table
+@dataclass(frozen=True)
+class Snippet:
+    """Text to copy, as it is."""
+
+    title: str
+    text: str
+
+
+Exhibit: TypeAlias = Fact | Curve | Histogram | Histograms | Table | Snippet
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ from babysit.blame import blame
 from babysit.check import Check
 from babysit.config import Config
 from babysit.diagnose import diagnose
-from babysit.errors import BabysitError, LostError, RanksError, Skip, TargetError, UsageError
+from babysit.errors import BabysitError, Interrupted, LostError, RanksError, Skip, TargetError, UsageError
 from babysit.ranks import launched_together
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
     from babysit.bench import Bench, Show
+    from babysit.target import Source
     from babysit.trainer import Trainer
 
 Progress = Callable[[str, int, int], None]  # (check, done, total)
@@ -41,18 +42,29 @@ class Plan:
     expected: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan(config: Config, checks: Mapping[str, Check], only: str | None = None) -> Plan:
+def plan(
+    config: Config, checks: Mapping[str, Check], only: str | None = None, *, ran: Collection[str] | None = None
+) -> Plan:
     """What a configuration asks for.
 
     Args:
         config: Its `select` names checks and rules; a rule brings its check along.
         checks: All checks by name, in the lecture's order.
         only: The one check to run.
+        ran: Those that have run already, and are to be judged.
+
+    Raises:
+        UsageError: Something is selected that is not among what can be.
     """
-    chosen, rules = {name for name, check in checks.items() if launched_together() or not check.together}, None
+    together = launched_together()
+    usual = {name for name, check in checks.items() if check.usual or (together and check.together)}
+    chosen, rules = usual if ran is None else set(ran), None
     if config.select:
         names = set(config.select)
         chosen = {name for name, check in checks.items() if name in names or names & set(check.rules)}
+        for name in chosen:
+            if checks[name].alone and name != only and ran is None:
+                raise UsageError(f"{name} is no part of a run; it is a command of its own: babysit {name}")
         rules = frozenset(id for name in names for id in (checks[name].rules if name in checks else (name,)))
     if only is not None:
         if config.select and only not in chosen:
@@ -75,6 +87,7 @@ def run(
     seed: int = 0,
     progress: Progress | None = None,
     show: "Show | None" = None,
+    source: "Source | None" = None,
 ) -> Report:
     """Measure and judge.
 
@@ -85,8 +98,10 @@ def run(
         seed: The seed that it was built with.
         progress: Called as the checks proceed.
         show: Called with a way to see how far the check has come that runs.
+        source: Where other trainers like it come from.
 
     Raises:
+        UsageError: A setting doesn't fit the target.
         TargetError: The trainer fails before any check can begin.
     """
     import numpy as np
@@ -98,6 +113,7 @@ def run(
     with np.errstate(all="ignore"):  # learning rates are tried on purpose until the numbers overflow
         bench = Bench(trainer)
         bench.show = show or bench.show
+        bench.source = source
         if launched_together() and bench.trainer.supports(SupportsRanks) and bench.trainer.ranks.size == 1:
             raise TargetError(
                 "several processes were started, but each runs the program alone: call "
@@ -123,7 +139,12 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
         for check in plan.checks:
             bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
             results.append(_next(bench, check, plan, gone))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Interrupted):
+            check = plan.checks[len(results)]
+            settings = asdict(plan.settings[check.name])
+            results.append(Result(check.name, Status.PASSED, str(stop), stop.measurement, settings))
+            return results, True
         reasons = itertools.chain(["interrupted before it ended"], itertools.repeat("interrupted before it began"))
         left = zip(plan.checks[len(results) :], reasons, strict=False)
         return [*results, *(Result(check.name, Status.BLOCKED, reason) for check, reason in left)], True
@@ -160,6 +181,8 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
+    except UsageError:
+        raise
     except BabysitError as raised:
         error = raised if isinstance(raised, LostError) else bench.trainer.ranks.failed(str(raised))
         status, reason = Status.CRASHED, str(error)

@@ -10,8 +10,9 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
@@ -40,16 +41,84 @@ def build(target: str, seed: int) -> "Trainer":
         UsageError: There is no such file, module or factory.
         TargetError: The program fails as it is imported or as the factory is called, or returns no trainer.
     """
-    from babysit.adapters import wrap
+    return imported(target, seed).build(seed)
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A target's function, imported once, to be called as often as one likes.
+
+    Args:
+        target: What the user named.
+        call: The function.
+    """
+
+    target: str
+    call: Callable[..., object]
+
+    @property
+    def name(self) -> str:
+        """The function's, as the target names it."""
+        return split(self.target)[1]
+
+    @property
+    def keywords(self) -> tuple[str, ...] | None:
+        """The hyperparameters that it takes by name; None where it takes any, or doesn't tell."""
+        try:
+            parameters = inspect.signature(self.call).parameters.values()
+        except (TypeError, ValueError):  # some callables written in C don't tell
+            return None
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return None
+        return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+
+    def build(self, seed: int, hyperparameters: Mapping[str, object] | None = None) -> "Trainer":
+        """A trainer with these hyperparameters, the global generators seeded first.
+
+        Raises:
+            TargetError: The program fails, or returns no trainer.
+        """
+        from babysit.adapters import wrap
+        from babysit.seeds import seed_everything
+
+        given = dict(hyperparameters or {})
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        seed_everything(seed)
+        with _arguments_of(split(self.target)[0]):
+            made = _drive(f"{self.name}({shown})", lambda: self.call(**given))
+            return _drive(f"wrapping what {self.name}({shown}) returned", lambda: wrap(made))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where trainers come from.
+
+    Args:
+        factory: Makes them.
+        seed: The run's.
+        folder: The working folder when the command was called.
+    """
+
+    factory: Factory
+    seed: int
+    folder: Path
+
+
+def imported(target: str, seed: int) -> Factory:
+    """The target's factory, the global generators seeded before the import.
+
+    Args:
+        target: What the user named.
+        seed: 0 to 2^32 - 1.
+
+    Raises:
+        UsageError: There is no such file, module or factory.
+        TargetError: The program fails as it is imported.
+    """
     from babysit.seeds import seed_everything
 
     seed_everything(seed)
-    factory = locate(target)
-    seed_everything(seed)
-    source, name = split(target)
-    with _arguments_of(source):
-        made = _drive(f"{name}()", factory)
-        return _drive(f"wrapping what {name}() returned", lambda: wrap(made))
+    return Factory(target, locate(target))
 
 
 def locate(target: str) -> Callable[[], object]:

@@ -107,6 +107,7 @@ RULES = {
         "loss-metric-disagree",
         "loss-flat-accuracy-rising",
     },
+    "search": {"all-trials-failed", "best-at-edge", "one-seed-winner", "search-too-small"},
 }
 SETTINGS = [(name, field) for name, check in find_checks().items() for field in dataclasses.fields(check.settings)]
 

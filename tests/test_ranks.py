@@ -24,6 +24,7 @@ from babysit.seeds import seed_everything
 SIZES = (2, 3)
 INPUTS, TARGETS = blobs(24)
 SINGLE = [TinyTrainer(), TracedTrainer(), Parallel(Group(1), 0)]
+TOGETHER = tuple(name for name, check in find_checks().items() if not check.alone)
 
 
 def plan(*names, **settings):
@@ -273,7 +274,7 @@ def numbers(value, where=""):
 def runs(request):
     """The reports of all ranks, and that of one process on the joined batches."""
     fewer = {"lr-scan": {"low": 1e-3, "high": 0.1, "steps": 8}, "check-activations": {"steps": 20}}
-    names = tuple(find_checks())
+    names = TOGETHER
     return reports(request.param, parallel_demo, *names, **fewer), runner.run(
         joined_demo(request.param), plan(*names, **fewer), target="t"
     )
@@ -281,7 +282,7 @@ def runs(request):
 
 def test_a_healthy_program_passes_on_every_rank(runs):
     for report in runs[0]:
-        expected = dict.fromkeys(find_checks(), "passed") | {"check-grad": "skipped"}
+        expected = dict.fromkeys(TOGETHER, "passed") | {"check-grad": "skipped"}
         assert {result.check: str(result.status) for result in report.results} == expected
 
 
@@ -613,6 +614,6 @@ def test_an_error_outside_the_run_names_its_rank(on_rank, target, code, message)
 def test_the_check_of_several_processes_is_a_part_of_run_there(on_rank):
     done = on_rank(0, "run", "programs.py:healthy", "--format=json")
     found = {result["check"]: result["status"] for result in json.loads(done.out)["results"]}
-    assert list(found) == list(find_checks())
+    assert tuple(found) == TOGETHER
     assert found.pop("check-parallel") == "skipped"
     assert set(found.values()) == {"passed"}

@@ -359,7 +359,7 @@ def test_no_check_is_further_than_done(high):
     seen = []
     scan = dataclasses.replace(find_checks()["lr-scan"].settings(), low=1e-5, high=high)
     runner.run(demo.trainer(), real(lr_scan=scan), target="t", progress=lambda *told: seen.append(told))
-    alone = [name for name, one in find_checks().items() if not one.together]
+    alone = [name for name, one in find_checks().items() if one.usual]
     assert list(dict.fromkeys(name for name, _, _ in seen)) == alone
     assert [told for told in seen if not 0 <= told[1] <= told[2]] == []
 

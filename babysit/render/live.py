@@ -11,7 +11,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from babysit.render.plots import LinePlot
-from babysit.report import Curve, Exhibit, Fact
+from babysit.render.tables import TablePlot
+from babysit.report import Curve, Exhibit, Fact, Table
 
 EVERY = 0.5  # seconds between two drawings of the exhibits; each costs some milliseconds
 HEIGHT = 8  # rows of a plot, so that a terminal of 24 holds it with its labels
@@ -57,7 +58,7 @@ class Display:
 
 
 def _drawn(exhibits: Sequence[Exhibit]) -> Iterator[RenderableType]:
-    """Curves side by side, and a line for each fact."""
+    """Curves side by side, tables, and a line for each fact."""
     plots = [LinePlot(exhibit, HEIGHT) for exhibit in exhibits if isinstance(exhibit, Curve)]
     side_by_side = Grid.grid(expand=True, padding=(0, 1))
     for _ in plots:
@@ -65,6 +66,8 @@ def _drawn(exhibits: Sequence[Exhibit]) -> Iterator[RenderableType]:
     side_by_side.add_row(*plots)
     yield side_by_side
     for exhibit in exhibits:
+        if isinstance(exhibit, Table):
+            yield TablePlot(exhibit)
         if isinstance(exhibit, Fact):
             yield Text.assemble((exhibit.label, "dim"), " ", exhibit.value)
 

@@ -153,6 +153,9 @@ class _Drawing:
             (self.column(x), self.row(y)) if drawable(y, self.curve.log_y) else None
             for x, y in _points(self.curve, values)
         ]
+        if self.curve.scattered:
+            self.canvas.cells |= dict.fromkeys([self.canvas.cell(dot) for dot in dots if dot], (glyph, style))
+            return []
         cells = []
         for run in _runs(dots):
             spans = _spans(run)

@@ -1,4 +1,4 @@
-"""Tables that stay readable on narrow consoles: where columns don't fit, one thing beneath the other."""
+"""Tables that stay readable on narrow consoles, one thing beneath the other where columns don't fit; text to copy."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from babysit.render.characters import Pen
-from babysit.report import Table
+from babysit.report import Snippet, Table
 
 INDENT = (0, 0, 0, 2)
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|[-+]?inf|-?", re.IGNORECASE)
@@ -71,3 +71,19 @@ class TablePlot:
             yield from [""] if index else []
             cells = zip(self.table.columns, row, strict=True)
             yield pairs((pen.write(name, "dim"), pen.write(cell)) for name, cell in cells)
+
+
+@dataclass(frozen=True)
+class SnippetBlock:
+    """Text to copy beneath its title, its lines never wrapped."""
+
+    snippet: Snippet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Title and lines."""
+        pen = Pen(options.ascii_only)
+        yield pen.write(self.snippet.title, "bold")
+        for line in self.snippet.text.splitlines():
+            written = pen.write(line)
+            written.no_wrap, written.overflow = True, "ignore"
+            yield written

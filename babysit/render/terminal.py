@@ -16,7 +16,7 @@ from babysit.render.axes import number
 from babysit.render.characters import Pen
 from babysit.render.histograms import HistogramPlot, HistogramsPlot
 from babysit.render.plots import LinePlot, sparkline
-from babysit.render.tables import INDENT, TablePlot, pairs
+from babysit.render.tables import INDENT, SnippetBlock, TablePlot, pairs
 from babysit.report import (
     Curve,
     ExitCode,
@@ -28,6 +28,7 @@ from babysit.report import (
     Result,
     Seconds,
     Severity,
+    Snippet,
     Status,
     Table,
     exit_code,
@@ -53,6 +54,7 @@ _DRAWN_BY: Mapping[type, Callable[[Any], RenderableType]] = {
     Histogram: HistogramPlot,
     Histograms: HistogramsPlot,
     Table: TablePlot,
+    Snippet: SnippetBlock,
 }
 _RAN = (Status.PASSED, Status.FAILED)
 _PLACES = 8  # of one rule in text; JSON has them all

@@ -11,7 +11,7 @@ from babysit.report import Curve, Fact, Table
 EXHIBITS = [
     Curve("loss", (1.0, 2.0, 3.0), {"training": (3.0, 2.0, 1.0)}),
     Fact("update / weight", "1e-3 [W] to 2e-3"),
-    Table("left out", ("a",), (("b",),)),
+    Table("trials", ("a",), (("b",),)),
     Fact("time left", "12 s"),
 ]
 
@@ -43,7 +43,7 @@ def test_exhibits_stand_above_the_bar(monkeypatch):
     lines = rendered(shown).splitlines()
     assert lines[0].strip() == "loss"
     assert "update / weight 1e-3 [W] to 2e-3" in [line.strip() for line in lines]
-    assert "left out" not in rendered(shown)
+    assert [line.strip() for line in lines[-5:-1]] == ["trials", "a", "b", "time left 12 s"]
     assert lines[-1].startswith("train")
     assert len(lines) < 24
 

@@ -1,0 +1,151 @@
+"""What a search shows: the best, what mattered, what failures have in common, the trials, and scores by parameter."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from babysit.report import Curve, Exhibit, Fact, Snippet, Table
+from babysit.search_results import Candidate, best, candidates, in_common, seed_noise, word
+from babysit.space import Configuration, Parameter
+from babysit.stages import COARSE, FINE, SEEDS, ranking
+from babysit.trials import Outcome, Trial
+
+if TYPE_CHECKING:
+    from babysit.checks.search import Measurement
+
+ROWS = 12  # of the table of trials; JSON has them all
+LATEST = 8  # rows of it while the search runs, so that a terminal of 24 holds it
+
+
+def shown(measured: "Measurement") -> Iterator[Exhibit]:
+    """All of it, for the report."""
+    yield from _facts(measured)
+    found = best(measured)
+    if found is not None:
+        yield Snippet("the best, as YAML", best_yaml(measured))
+    yield _trials(measured)
+    yield from (_choices(measured, parameter) for parameter in measured.space if parameter.choices)
+    yield from (_scatter(measured, parameter) for parameter in measured.space if not parameter.choices)
+
+
+def live(measured: "Measurement") -> Iterator[Exhibit]:
+    """What there is while it runs."""
+    rows = [_row(measured, trial, "") for trial in measured.trials[-LATEST:]]
+    title = f"{len(measured.trials)} of {measured.planned} trials, the latest"
+    yield Table(title, ("", *_columns(measured)), tuple(rows))
+    if found := best(measured):
+        yield Fact("the best", _said(measured, found))
+
+
+def _facts(measured: "Measurement") -> Iterator[Fact]:
+    yield Fact("space", ", ".join(f"{p.name} {p.spec}" for p in measured.space))
+    if measured.finer:
+        yield Fact("finer", ", ".join(f"{p.name} {p.spec}" for p in measured.finer))
+    yield Fact("trials", _ends(measured))
+    if measured.earlier:
+        yield Fact("made earlier", f"{measured.earlier} of them, kept in {measured.storage}")
+    if found := best(measured):
+        yield Fact("the best", _said(measured, found))
+    if len([c for c in candidates(measured) if len(c.scores) > 1]) > 1:
+        yield Fact("scatter over seeds", f"{seed_noise(measured):.2g}")
+    if measured.importances:
+        parts = (f"{name} {share:.0%}".replace("%", " %") for name, share in measured.importances.items())
+        yield Fact("what mattered", ", ".join(parts))
+    for outcome in (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST):
+        if common := in_common(measured, outcome):
+            yield Fact(f"all that {_verb(outcome)}", ", ".join(common))
+
+
+def _verb(outcome: Outcome) -> str:
+    return "were lost" if outcome is Outcome.LOST else str(outcome)
+
+
+def _ends(measured: "Measurement") -> str:
+    """How many trials of each stage, and how many of all ended in which way."""
+    stages = [(name, sum(t.stage == name for t in measured.trials)) for name in (COARSE, FINE, SEEDS)]
+    named = {COARSE: "coarse", FINE: "fine", SEEDS: "with other seeds"}
+    ends = [(kind, sum(t.outcome is kind for t in measured.trials)) for kind in Outcome]
+    made = ", ".join(f"{n} {named[name]}" for name, n in stages if n)
+    return f"{made or 'none'}; {', '.join(f'{n} {kind}' for kind, n in ends if n) or 'nothing made'}"
+
+
+def _said(measured: "Measurement", found: Candidate) -> str:
+    """A candidate in a line."""
+    seeds = f", mean of {len(found.scores)} seeds" if len(found.scores) > 1 else ""
+    values = ", ".join(f"{name} {_value(value)}" for name, value in found.trial.configuration.items())
+    return f"{word(measured)} {found.mean:.4g}{seeds}: {values}"
+
+
+def _value(value: bool | int | float | str | None) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else _scalar(value)
+
+
+def best_yaml(measured: "Measurement") -> str:
+    """The best configuration as keys and values; empty where no trial finished."""
+    found = best(measured)
+    return "" if found is None else as_yaml(found.trial.configuration)
+
+
+def as_yaml(configuration: Configuration) -> str:
+    """Keys and values that any reader of YAML takes for what they are: `1e-05` is text to some, `1.0e-05` to none."""
+    return "".join(f"{_scalar(name)}: {_scalar(value)}\n" for name, value in configuration.items())
+
+
+def _scalar(value: bool | int | float | str | None) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("\n").removesuffix("\n...")
+
+
+def _columns(measured: "Measurement") -> tuple[str, ...]:
+    return (word(measured), *(parameter.name for parameter in measured.space), "epochs", "seed", "stage", "")
+
+
+def _row(measured: "Measurement", trial: Trial, rank: str) -> tuple[str, ...]:
+    score = f"{trial.score:.4g}" if math.isfinite(trial.score) else "-"
+    values = (_value(trial.configuration[parameter.name]) for parameter in measured.space)
+    end = "" if trial.outcome is Outcome.FINISHED else str(trial.outcome)
+    return (rank, score, *values, f"{trial.epochs:g}", str(trial.seed), trial.stage, end)
+
+
+def _trials(measured: "Measurement") -> Table:
+    """The best trials; where some failed, the first of those, too."""
+    ranked = ranking(measured.trials, higher=bool(measured.metric))
+    rest = [trial for trial in measured.trials if trial.outcome is not Outcome.FINISHED]
+    few = min(len(rest), max(ROWS // 3, ROWS - len(ranked)))
+    chosen = [(trial, str(place)) for place, trial in enumerate(ranked[: ROWS - few], 1)]
+    chosen += [(trial, "") for trial in rest[:few]]
+    title = f"trials, {len(chosen)} of {len(measured.trials)}: the best" + (
+        ", and some that did not finish" if few else ""
+    )
+    return Table(title, ("", *_columns(measured)), tuple(_row(measured, trial, rank) for trial, rank in chosen))
+
+
+def _choices(measured: "Measurement", parameter: Parameter) -> Table:
+    """The scores by value of a choice."""
+    rows = []
+    for choice in parameter.choices:
+        tried = [t for t in measured.trials if t.configuration[parameter.name] == choice and t.stage != SEEDS]
+        ranked = ranking(tried, higher=bool(measured.metric))
+        middle = f"{ranked[len(ranked) // 2].score:.4g}" if ranked else "-"
+        top = f"{ranked[0].score:.4g}" if ranked else "-"
+        rows.append((_value(choice), str(len(tried)), top, middle, str(len(tried) - len(ranked))))
+    columns = (parameter.name, "trials", f"best {word(measured)}", "median", "not finished")
+    return Table(f"{word(measured)} by {parameter.name}", columns, tuple(rows))
+
+
+def _scatter(measured: "Measurement", parameter: Parameter) -> Curve:
+    """The score of each trial against its value; of those that exploded, none."""
+    made: Sequence[Trial] = [t for t in measured.trials if t.stage != SEEDS and t.outcome is not Outcome.PRUNED]
+    found = best(measured)
+    value = found.trial.configuration[parameter.name] if found else None
+    return Curve(
+        f"{word(measured)} by {parameter.name}",
+        tuple(float(v) for t in made if isinstance(v := t.configuration[parameter.name], int | float)),
+        {word(measured): tuple(t.score for t in made)},
+        x_label=parameter.name,
+        y_label=word(measured),
+        log_x=parameter.is_log,
+        marks={"the best": float(value)} if isinstance(value, int | float) else {},
+        scattered=True,
+    )

@@ -1,0 +1,116 @@
+"""What the trials of a search amount to: the best, over seeds; what failures have in common. Plain numbers."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babysit.space import Parameter
+from babysit.stages import SEEDS, distinct, ranking
+from babysit.trials import Outcome, Trial
+
+if TYPE_CHECKING:
+    from babysit.checks.search import Measurement
+
+ALIKE = 3  # failures, at least, that have something in common: two always lie on one side of a third
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with its score for each seed.
+
+    Args:
+        trial: The trial that was first made of it.
+        scores: Its score, and those with other seeds.
+    """
+
+    trial: Trial
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.scores)
+
+
+def word(measured: "Measurement") -> str:
+    """What trials are judged by."""
+    return measured.metric or "loss"
+
+
+def candidates(measured: "Measurement") -> list[Candidate]:
+    """The configurations that finished, the best first; those that were run again, by their mean, ahead of others."""
+    higher = bool(measured.metric)
+    once = distinct(ranking([t for t in measured.trials if t.stage != SEEDS], higher=higher))
+    again = [t for t in measured.trials if t.stage == SEEDS and t.outcome is Outcome.FINISHED]
+    found = [Candidate(trial, (trial.score, *(t.score for t in again if _same(t, trial)))) for trial in once]
+    repeated = [c for c in found if len(c.scores) > 1]
+    rest = [c for c in found if len(c.scores) == 1]
+    return sorted(repeated, key=lambda c: -c.mean if higher else c.mean) + rest
+
+
+def _same(one: Trial, other: Trial) -> bool:
+    return one.configuration == other.configuration and one.epochs == other.epochs
+
+
+def best(measured: "Measurement") -> Candidate | None:
+    """The best configuration; None where no trial finished."""
+    return next(iter(candidates(measured)), None)
+
+
+def seed_noise(measured: "Measurement") -> float:
+    """Standard deviation over seeds of one configuration's score, of all that were run again; NaN where none was."""
+    groups = [c.scores for c in candidates(measured) if len(c.scores) > 1]
+    freedom = sum(len(scores) - 1 for scores in groups)
+    if not freedom:
+        return math.nan
+    return math.sqrt(sum(statistics.variance(s) * (len(s) - 1) for s in groups) / freedom)
+
+
+def knows_nothing(measured: "Measurement") -> bool:
+    """Whether trials finished, and none is better than one prediction for all examples."""
+    found = best(measured)
+    return found is not None and found.trial.score <= measured.constant_score
+
+
+def failures(measured: "Measurement") -> list[Trial]:
+    """The trials that came to nothing of their own: not those that were pruned."""
+    return [t for t in measured.trials if t.outcome not in (Outcome.FINISHED, Outcome.PRUNED)]
+
+
+def in_common(measured: "Measurement", outcome: Outcome) -> list[str]:
+    """What all trials that ended in this way have in common and no other has: a side of a range, or a choice."""
+    first = [t for t in measured.trials if t.stage != SEEDS]
+    failed = [t for t in first if t.outcome is outcome]
+    others = [t for t in first if t.outcome is not outcome]
+    if len(failed) < ALIKE:
+        return []
+    return [text for p in measured.space if (text := _common(p, failed, others))]
+
+
+def _common(parameter: Parameter, failed: Sequence[Trial], others: Sequence[Trial]) -> str:
+    name = parameter.name
+    bad, good = ([t.configuration[name] for t in trials] for trials in (failed, others))
+    if parameter.choices:
+        shared = list(dict.fromkeys(bad))
+        apart = len(shared) < len(parameter.choices) and not set(shared) & set(good)
+        return f"{name} {' or '.join(map(parameter.shown, shared))}" if apart and good else ""
+    low, high = _ends(bad)
+    if not good:
+        return f"{name} from {parameter.shown(low)} to {parameter.shown(high)}"
+    least, most = _ends(good)
+    if low > most:
+        return f"{name} above {parameter.shown(most)}"
+    return f"{name} below {parameter.shown(least)}" if high < least else ""
+
+
+def _ends(values: Sequence[bool | int | float | str | None]) -> tuple[float, float]:
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    return min(numbers), max(numbers)
+
+
+def searched(measured: "Measurement", parameter: Parameter) -> Parameter:
+    """The whole range that trials were drawn from: what was asked for, and what the finer one has beyond it."""
+    finer = next((p for p in measured.finer if p.name == parameter.name), parameter)
+    return Parameter(parameter.name, parameter.kind, min(parameter.low, finer.low), max(parameter.high, finer.high))

@@ -1,0 +1,307 @@
+"""The space that `babysit search` draws from: each hyperparameter with its range and its scale.
+
+Learning rates and strengths of regularization act by factors, so that they are drawn evenly in log space (CS231n,
+lecture 6, "hyperparameter optimization"; course notes "neural networks 3").
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from babysit.errors import UsageError
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+
+Value: TypeAlias = bool | int | float | str | None
+Configuration: TypeAlias = Mapping[str, Value]
+
+OF_ANY_TRAINER = ("learning_rate", "regularization_scale")  # what can be set on a trainer that is built already
+KINDS = {
+    "log": "log:1e-6:1e-1",
+    "uniform": "uniform:0:0.8",
+    "int": "int:32:512",
+    "log-int": "log-int:8:1024",
+    "choice": "choice:relu,tanh",
+}
+EDGE = 0.1  # share of a range, at either end, that counts as its edge: the lecture's 9.5e-4 of a decade up to 1e-3
+NEAR = 1 / 3  # share of a range that is near its edge
+LEADERS = 5  # best trials, whose places say whether scores rise towards an edge
+ALARM = 0.05  # chance that they lie as they do where the parameter has no effect, at which that is believed
+MARGIN = 0.1  # of the range, on either side of what the best trials span: between them and the next ones, with ten
+BEYOND = 0.5  # of a range, further than its edge, in which to look next: enough to see the score fall again
+LEAST_WIDTH = 0.1  # of the range, that a finer one keeps
+ROUNDING = 1e-9  # by which a whole number may be missed where logarithms are taken and undone
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter.
+
+    Args:
+        name: A keyword of the factory, or one of `OF_ANY_TRAINER`.
+        kind: One of `KINDS`.
+        low: The least value; NaN for a choice.
+        high: The largest.
+        choices: What a choice chooses from.
+    """
+
+    name: str
+    kind: str
+    low: float = math.nan
+    high: float = math.nan
+    choices: tuple[bool | int | float | str | None, ...] = ()
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it acts by factors."""
+        return self.kind in ("log", "log-int")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.kind in ("int", "log-int")
+
+    @property
+    def spec(self) -> str:
+        """As `--param` takes it, without the name."""
+        if self.choices:
+            return f"choice:{','.join(map(_shown, self.choices))}"
+        return f"{self.kind}:{_end(self.low)}:{_end(self.high)}"
+
+    def shown(self, value: Value) -> str:
+        """A value of it, for messages."""
+        if self.is_whole and isinstance(value, int | float):
+            return f"{value:.0f}"
+        return f"{value:.3g}" if isinstance(value, float) else _shown(value)
+
+    @property
+    def ends(self) -> str:
+        """The range, for messages."""
+        return f"{self.shown(self.low)} to {self.shown(self.high)}"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What no value of it can pass: a count or a share that begins at 0 or above has a natural end."""
+        least = 1.0 if self.is_whole and self.low >= 1 else 0.0 if self.low >= 0 else -math.inf
+        most = 1.0 if not self.is_whole and not self.is_log and self.low >= 0 and self.high <= 1 else math.inf
+        return least, most
+
+    def place(self, value: Value) -> float:
+        """Where in the range a value lies, from 0 to 1 on the parameter's scale; NaN for a choice."""
+        if self.choices or not isinstance(value, int | float):
+            return math.nan
+        low, high, at = (math.log(v) if self.is_log else v for v in (self.low, self.high, value))
+        return (at - low) / (high - low) if high > low else 0.5
+
+    def at(self, place: float) -> float:
+        """The value there; the inverse of `place`."""
+        if place in (0.0, 1.0):
+            return self.high if place else self.low  # exactly, since what is drawn must lie within
+        if self.is_log:
+            return math.exp(math.log(self.low) + place * (math.log(self.high) - math.log(self.low)))
+        return self.low + place * (self.high - self.low)
+
+    def between(self, first: float, last: float) -> "Parameter":
+        """The part of the range between two places; beyond its ends where it acts by factors, else up to them.
+
+        What is added or multiplied has no natural end, but a share has, and what a factory takes for one.
+        """
+        if not self.is_log:
+            first, last = max(0.0, first), min(1.0, last)
+        low, high = self.at(first), self.at(last)
+        if self.is_whole:
+            low, high = math.floor(low + ROUNDING), math.ceil(high - ROUNDING)
+            low = max(1, low) if self.is_log else low
+        return Parameter(self.name, self.kind, low, high)
+
+    def levels(self, count: int) -> list[Value]:
+        """So many values, evenly over the range, its ends among them; all of a choice."""
+        if self.choices:
+            return list(self.choices)
+        places = [k / (count - 1) for k in range(count)] if count > 1 else [0.5]
+        values = [self.at(place) for place in places]
+        return list(dict.fromkeys(round(v) for v in values)) if self.is_whole else list(values)
+
+    def suggested(self, trial: "Trial") -> Value:
+        """What a trial of Optuna's proposes."""
+        if self.choices:
+            return trial.suggest_categorical(self.name, self.choices)
+        if self.is_whole:
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.is_log)
+        return trial.suggest_float(self.name, self.low, self.high, log=self.is_log)
+
+    def distribution(self) -> "BaseDistribution":
+        """As Optuna has it."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choices:
+            return CategoricalDistribution(self.choices)
+        if self.is_whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.is_log)
+        return FloatDistribution(self.low, self.high, log=self.is_log)
+
+
+def read_space(texts: Sequence[str], what: str = "--param") -> tuple[Parameter, ...]:
+    """The parameters that `NAME=SPEC` name.
+
+    Args:
+        texts: Such as `learning_rate=log:1e-6:1e-1`; without a kind, those of any trainer are on a log scale, two
+            whole numbers are int, and others uniform.
+        what: Where they come from, to begin messages with.
+
+    Raises:
+        UsageError: A text is none such, a range is empty, or a name is given twice.
+    """
+    found: dict[str, Parameter] = {}
+    for text in texts:
+        name, equals, spec = (part.strip() for part in text.partition("="))
+        if not equals or not _NAME.fullmatch(name):
+            raise UsageError(f"{what} takes NAME=SPEC, such as learning_rate={KINDS['log']}, not {text!r}")
+        if name in found:
+            raise UsageError(f"{what} {name} is given twice: {found[name].spec} and {spec}")
+        found[name] = _parameter(name, spec, f"{what} {name}")
+    return tuple(found.values())
+
+
+def _parameter(name: str, spec: str, what: str) -> Parameter:
+    kind, colon, rest = spec.partition(":")
+    if kind == "choice":
+        return Parameter(name, kind, choices=_choices(rest, spec, what))
+    if kind not in KINDS:
+        kind, rest = _kind_of(name, spec), spec
+        colon = ":"
+    low, high = _ends(rest if colon else "", spec, what, KINDS[kind])
+    if kind in ("log", "log-int") and low <= 0:
+        raise UsageError(f"{what}: a log scale begins above 0, not at {low:g}")
+    if kind in ("int", "log-int") and not (low.is_integer() and high.is_integer()):
+        raise UsageError(f"{what}: {kind} takes whole numbers, such as {KINDS[kind]}, not {spec!r}")
+    if not low < high:
+        raise UsageError(f"{what}: the range must go up, and {low:g} is not less than {high:g}")
+    return Parameter(name, kind, low, high)
+
+
+def _choices(rest: str, spec: str, what: str) -> tuple[Value, ...]:
+    words = list(dict.fromkeys(part.strip() for part in rest.split(",") if part.strip()))
+    values = {word: _value(word) for word in words}
+    if len(values) < 2:
+        raise UsageError(f"{what}: a choice needs two values at least, as {KINDS['choice']} has, not {spec!r}")
+    for one, other in itertools.combinations(values, 2):
+        if values[one] == values[other]:
+            raise UsageError(f"{what}: {one} and {other} are the same value to Python; leave one out")
+    return tuple(values.values())
+
+
+def _kind_of(name: str, spec: str) -> str:
+    """Of a range without one."""
+    if name in OF_ANY_TRAINER:
+        return "log"
+    return "int" if re.fullmatch(r"[+-]?\d+:[+-]?\d+", spec) else "uniform"
+
+
+def _ends(rest: str, spec: str, what: str, example: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in rest.split(":"))
+    except ValueError:
+        kinds = ", ".join(KINDS)
+        raise UsageError(f"{what}: {spec!r} is no range, such as {example} (kinds are {kinds})") from None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UsageError(f"{what}: both ends must be finite, not {spec!r}")
+    return low, high
+
+
+def _value(text: str) -> Value:
+    words: dict[str, Value] = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _shown(value: Value) -> str:
+    """A value of a choice, as `--param` reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _end(value: float) -> str:
+    """An end of a range."""
+    return f"{value:.15g}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def finer(
+    space: Sequence[Parameter], best: Sequence[Configuration], tried: Sequence[Configuration]
+) -> tuple[Parameter, ...]:
+    """The space about the best configurations: what they span, and a margin; more where they lean to an edge.
+
+    An unimportant parameter keeps most of its range, since the best lie anywhere in it; of a choice, those values stay
+    that are among the best.
+
+    Args:
+        space: What the configurations were drawn from.
+        best: The best of them, the very best first; not empty.
+        tried: All that finished.
+    """
+
+    def values(parameter: Parameter, configurations: Sequence[Configuration]) -> list[Value]:
+        return [configuration[parameter.name] for configuration in configurations]
+
+    return tuple(_finer(parameter, values(parameter, best), values(parameter, tried)) for parameter in space)
+
+
+def _finer(parameter: Parameter, best: Sequence[Value], tried: Sequence[Value]) -> Parameter:
+    if parameter.choices:
+        kept = tuple(choice for choice in parameter.choices if choice in best)
+        return Parameter(parameter.name, parameter.kind, choices=kept)
+    places = [parameter.place(value) for value in best]
+    missing = max(0.0, LEAST_WIDTH - (max(places) - min(places)))
+    first = max(0.0, min(places) - missing / 2 - MARGIN)
+    last = min(1.0, max(places) + missing / 2 + MARGIN)
+    side = leaning(places[:LEADERS], [parameter.place(value) for value in tried])
+    further = BEYOND * (last - first)
+    return parameter.between(first - further * (side < 0), last + further * (side > 0))
+
+
+def edge(place: float) -> int:
+    """-1 at the lower edge of a range or below it, 1 at the upper, 0 elsewhere."""
+    return -1 if place < EDGE else 1 if place > 1 - EDGE else 0
+
+
+def leaning(best: Sequence[float], tried: Sequence[float]) -> int:
+    """-1 or 1 for the edge that the best trials lie at, so many of them that chance explains it badly; else 0.
+
+    Where a parameter has no effect, the very best lies at an edge as often as any trial does, and each of the other
+    leaders near it as often as any; the chance of what is seen, at either edge, is that of a binomial variable.
+
+    Args:
+        best: Places of the `LEADERS` best trials, the very best first; with fewer, nothing is said.
+        tried: Places of all that were drawn alike and finished: what explodes can't be among the best.
+    """
+    side = edge(best[0]) if len(best) == LEADERS else 0
+    if not side:
+        return 0
+    near = sum(_is_near(place, side) for place in best[1:])
+    return side if sum(_chance(tried, s, near) for s in (-1, 1)) <= ALARM else 0
+
+
+def _is_near(place: float, side: int) -> bool:
+    return place < NEAR if side < 0 else place > 1 - NEAR
+
+
+def _chance(tried: Sequence[float], side: int, near: int) -> float:
+    """That the best trial lies at this edge, and so many of the other leaders near it, or more."""
+    at = sum(edge(place) == side for place in tried) / len(tried)
+    share = sum(_is_near(place, side) for place in tried) / len(tried)
+    others = LEADERS - 1
+    tail = sum(math.comb(others, k) * share**k * (1 - share) ** (others - k) for k in range(near, others + 1))
+    return at * tail
