@@ -97,6 +97,7 @@ def setting(
     most: float | None = None,
     option: bool = False,
     measures: bool = False,
+    shown: Callable[[Any], Any] | None = None,
 ) -> Any:
     """A field of a check's settings.
 
@@ -108,9 +109,18 @@ def setting(
         most: Values must be at most this.
         option: Whether the check's command has an option of this name.
         measures: Whether it acts on what is measured, so that a saved report can't be judged with another value.
+        shown: Makes of a value what reports may show of it; None where they may show it.
     """
     limits = {"above": above, "least": least, "most": most}
-    return dataclasses.field(default=default, metadata={"doc": doc, "option": option, "measures": measures, **limits})
+    told = {"doc": doc, "option": option, "measures": measures, "shown": shown}
+    return dataclasses.field(default=default, metadata={**told, **limits})
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A check's settings as plain values, as far as reports may show them."""
+    found = dataclasses.asdict(settings)
+    shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(settings)}
+    return {name: shown[name](value) if shown[name] else value for name, value in found.items()}
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,8 @@ def check(options: Options, only: str | None = None) -> ExitCode:
     config = replace(config, output=None) if best else config
     named, folder = config.target, Path.cwd()
     if named is None:
-        raise UsageError("no target: babysit run path/to/file.py:factory (or write `target:` into babysit.yaml)")
+        command = f"babysit {only or 'run'} path/to/file.py:factory"
+        raise UsageError(f"no target: {command} (or write `target:` into babysit.yaml)")
 
     def make() -> Made:
         source = target.Source(target.imported(named, config.seed), config.seed, folder)
@@ -228,7 +229,7 @@ def _check(
 
 
 def _write_best(report: Report, path: Path) -> None:
-    """The best configuration of a search as YAML; nothing, and a word, where it found none.
+    """The best configuration of a search as YAML; no file, and a word, where it found none.
 
     Raises:
         UsageError: The file can't be written.
@@ -238,6 +239,7 @@ def _write_best(report: Report, path: Path) -> None:
     measured = report.results[0].measurement
     text = best_yaml(measured) if measured is not None else ""
     if not text:
+        path.unlink(missing_ok=True)  # it would be an earlier search's
         sys.stderr.write(f"babysit: nothing was found, so nothing is written to {shown(str(path))}\n")
     elif error := _write(path, text):
         raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}")

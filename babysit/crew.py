@@ -13,7 +13,7 @@ from babysit.report import ExitCode
 from babysit.work import Job
 
 PATIENCE = 10.0  # seconds that a worker has to end the step that it is in, before it is killed
-RESTARTS = 3  # of each worker that may follow on one another without a trial made
+RESTARTS = 3  # of each worker that may follow on one another without a trial that ends: as often as one is given up
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -23,11 +23,15 @@ class Crew:
     Args:
         job: What they work at.
         count: How many.
+
+    Attributes:
+        dead: Numbers of the processes that were replaced.
     """
 
     def __init__(self, job: Job, count: int) -> None:
         self._jobs = [replace(job, number=number) for number in range(count)]
         self._workers: list[subprocess.Popen[str]] = []
+        self.dead: set[int] = set()
         self._restarts = 0
         self._made = 0
 
@@ -39,7 +43,7 @@ class Crew:
         """Replace the workers that have died.
 
         Args:
-            made: Trials with a result by now.
+            made: Trials that have ended by now, however they did.
 
         Raises:
             TargetError: One can't be started, or they die without making anything.
@@ -56,12 +60,8 @@ class Crew:
             if self._restarts > RESTARTS * len(self._workers):
                 raise TargetError(f"workers die one after the other without making a trial; the last: {_death(code)}")
             _stdin(worker).close()
+            self.dead.add(worker.pid)
             self._workers[number] = _started(self._jobs[number], len(self._jobs))
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes' numbers."""
-        return [worker.pid for worker in self._workers]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for worker in self._workers:
@@ -76,13 +76,16 @@ class Crew:
 
 def _started(job: Job, count: int) -> "subprocess.Popen[str]":
     threads = str(max(1, (os.cpu_count() or 1) // count))  # or all would wait for one another's
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "babysit.work"],
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is the command's to hear
-        env=dict.fromkeys(THREADS, threads) | os.environ,
-    )
+    try:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "babysit.work"],  # no file of the working folder in place of a package
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is the command's to hear
+            env=dict.fromkeys(THREADS, threads) | os.environ,
+        )
+    except OSError as error:
+        raise TargetError(f"worker {job.number} can't be started: {error.strerror}") from error
     try:
         _stdin(worker).write(json.dumps(asdict(job)) + "\n")
         _stdin(worker).flush()

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from babysit.short_runs import After
 
 STILL = 5  # updates at the sweep's start, in the lowest of its rates, that show what noise there is when nothing moves
-NOISY = 4.0  # spreads of that noise by which the loss must have risen to have blown up: 1 in 30,000
+# Spreads of that noise by which the loss must have risen to have blown up. It is known from few updates, and compared
+# with many: 1 sweep in 100 of nothing but noise seems to blow up, which costs a few runs more.
+NOISY = 4.0
 SMOOTHED = 3  # updates, over whose mean it must have
 EXPECTED = 7  # runs, for the bar of progress
 BELOW = 10.0  # how far below the blow-up the best rate is looked for first; it was 6 to 30 in the tuned tasks

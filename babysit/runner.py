@@ -3,12 +3,12 @@
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from babysit.blame import blame
-from babysit.check import Check
+from babysit.check import Check, plain
 from babysit.config import Config
 from babysit.diagnose import diagnose
 from babysit.errors import BabysitError, Interrupted, LostError, RanksError, Skip, TargetError, UsageError
@@ -142,8 +142,9 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
     except KeyboardInterrupt as stop:
         if isinstance(stop, Interrupted):
             check = plan.checks[len(results)]
-            settings = asdict(plan.settings[check.name])
-            results.append(Result(check.name, Status.PASSED, str(stop), stop.measurement, settings))
+            settings = plain(plan.settings[check.name])
+            status = Status.BLOCKED if stop.measurement is None else Status.PASSED
+            results.append(Result(check.name, status, str(stop), stop.measurement, settings))
             return results, True
         reasons = itertools.chain(["interrupted before it ended"], itertools.repeat("interrupted before it began"))
         left = zip(plan.checks[len(results) :], reasons, strict=False)
@@ -156,7 +157,7 @@ def _next(bench: "Bench", check: Check, plan: Plan, gone: dict[str, str]) -> Res
     settings = plan.settings[check.name]
     blocked = [reason for rule, reason in gone.items() if rule in (*check.blocked_by, "")]
     if blocked:
-        return Result(check.name, Status.BLOCKED, blocked[0], settings=asdict(settings))
+        return Result(check.name, Status.BLOCKED, blocked[0], settings=plain(settings))
     bench.advance(0, 1)
     result, lost = _result(bench, check, settings)
     bench.advance(1, 1)
@@ -197,7 +198,7 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
         status,
         reason,
         measurement,
-        asdict(settings),
+        plain(settings),
         steps=bench.trainer.steps - steps,
         seconds=Seconds(spent, own),
     )
@@ -239,6 +240,6 @@ def _judged(result: Result, check: Check, plan: Plan, findings: tuple[Finding, .
     return replace(
         result,
         status=Status.FAILED if errors else Status.PASSED,
-        settings=asdict(settings),
+        settings=plain(settings),
         exhibits=tuple(check.exhibits(result.measurement, settings)),
     )

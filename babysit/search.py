@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import inspect
 import json
 import math
 import threading
@@ -10,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,8 @@ from babysit.checks.search import Measurement
 from babysit.errors import Interrupted, TargetError, UsageError
 from babysit.ranks import launched_together
 from babysit.space import KINDS, OF_ANY_TRAINER, Parameter, read_space
-from babysit.stages import COARSE, FINE, STAGES, Stage
-from babysit.study import Board, hidden, is_gone, open_storage, quiet_optuna
+from babysit.stages import COARSE, FINE, SEEDS, STAGES, Stage
+from babysit.study import Board, hidden, is_gone, is_one_of, open_storage, quiet_optuna, unless_a_heart
 from babysit.trials import GRADED, Trial
 from babysit.values import unknown
 
@@ -34,7 +34,6 @@ BELOW, ABOVE = (
     1e-3,
     1e2,
 )  # of the program's own learning rate, where no range is said: what is too high is cheap to know
-WITHOUT_EFFECT = ("workers", "storage", "heartbeat", "region", "chance", "noise")  # settings, on what is tried
 TELLING = 20  # finished trials, from which importances are told: they look at the best tenth of them
 
 Work = Callable[[], None]
@@ -68,7 +67,9 @@ def _done(search: "Search") -> Measurement:
     except KeyboardInterrupt as stop:
         measured = replace(search.measured(), interrupted=True)
         kept = f"{len(measured.trials)} of {measured.planned} trials are kept in {measured.storage}"
-        raise Interrupted(f"interrupted: {kept}; the same command goes on from there", measured) from stop
+        raise Interrupted(
+            f"interrupted: {kept}; the same command goes on from there", measured if measured.trials else None
+        ) from stop
     finally:
         search.account()
     measured = search.measured()
@@ -83,7 +84,7 @@ def _storage_failures(place: str) -> Iterator[None]:
     import sqlalchemy
 
     shown = threading.excepthook
-    threading.excepthook = lambda failed: None  # noqa: ARG005  # a heart that fails: the search will, and say so
+    threading.excepthook = unless_a_heart(shown)
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
@@ -106,23 +107,31 @@ class Search:
         self.bench, self.source, self.settings = bench, source, settings
         self.space = _space(bench, source.factory, settings)
         self.coarse = stages.coarse(self.space, settings, source.seed)
-        self.ignorance = _ignorance(bench, source.factory, settings)
+        if settings.fine:
+            stages.configurations(self.space, settings.fine, settings.sampler, source.seed)  # a grid may be too small
+        self.metric, self.constant_score = _judge(bench, source.factory, settings)
         place = settings.storage or FILE
         self.place = place if "://" in place else str(Path(source.folder, place))
         self.storage = open_storage(self.place, settings.heartbeat)
-        self.name = _name(source, self.space, settings)
-        self.higher = bool(bench.task.metric)
-        self.boards = {stage: Board(self.storage, self.name, stage, higher=self.higher) for stage in STAGES}
+        self.names = _names(source, self.space, settings)
+        self.boards = {n: Board(self.storage, name, n, higher=self.higher) for n, name in self.names.items()}
         self._known = self.results()
+        self._dead: set[int] = set()
+
+    @property
+    def higher(self) -> bool:
+        """Whether higher scores are better."""
+        return bool(self.metric)
 
     @property
     def planned(self) -> int:
-        """Trials of all stages."""
+        """Trials of all stages, at most: a grid may have fewer, and so may the best that differ."""
         return len(self.coarse.entries) + self.settings.fine + self.settings.top * self.settings.seeds
 
     def results(self, *names: str) -> list[Trial]:
-        """The trials of these stages, or of all."""
-        return [trial for name in names or STAGES for trial in self.boards[name].results()]
+        """The trials of these stages, or of all; of the coarse ones those asked for now, since there may be more."""
+        found = [trial for name in names or STAGES for trial in self.boards[name].results()]
+        return [trial for trial in found if trial.stage != COARSE or trial.number < len(self.coarse.entries)]
 
     def stages(self) -> Iterator[Stage]:
         """Each stage, drawn from the results of those before it once they are there."""
@@ -133,17 +142,19 @@ class Search:
     def do(self, stage: Stage, work: Work) -> None:
         """Have all of a stage's trials made."""
         board = self.boards[stage.name]
-        board.reclaim(self._is_gone, lost=False)  # those of a command that has ended, however it did
+        board.reclaim(self._is_gone)  # those of a command that has ended, however it did
         board.enter(stage)
-        while len(board.results()) < len(stage.entries):
+        while len(self.results(stage.name)) < len(stage.entries):
             work()
-            board.reclaim(self._is_gone, lost=True)
+            board.reclaim(self._is_gone)
             board.enter(stage)
             self.show()
 
     def _is_gone(self, worker: str) -> bool:
-        """Whether a worker has ended; those of other machines share no journal."""
-        return is_gone(worker, elsewhere="://" not in self.place)
+        """Whether a worker has ended: in a database, one of this command's; of others the heartbeat tells."""
+        if "://" in self.place:
+            return is_one_of(worker, self._dead)
+        return is_gone(worker)
 
     def show(self) -> None:
         """Let it be seen how far the search has come."""
@@ -153,46 +164,48 @@ class Search:
     def _live(self) -> Iterator["Exhibit"]:
         from babysit.search_exhibits import live
 
-        return live(self.measured())
+        return live(self.measured(importances=False))
 
     @contextlib.contextmanager
     def workers(self) -> Iterator[Work]:
         """What makes trials: this process, where one is enough, or several others."""
         from babysit.crew import Crew
-        from babysit.work import POLL, Job, Worker
+        from babysit.work import Job, Worker, pause
 
         s = self.settings
         words = (self.source.factory.target, self.source.seed, str(self.source.folder), self.place, s.heartbeat)
-        job = Job(*words, self.name, s.pruner, s.explosion, s.folds, self.higher)
+        job = Job(*words, self.names, s.pruner, s.explosion, s.folds, self.higher)
         if s.workers == 1:
             worker = Worker(job, self.source.factory, self.storage, show=self.show)
-            yield lambda: None if worker.make_one() else time.sleep(POLL)
+            yield lambda: None if worker.make_one() else time.sleep(pause(self.place))
             return
         with Crew(job, s.workers) as crew:
 
             def wait() -> None:
-                time.sleep(POLL)
-                crew.mend(len(self.results()))
+                time.sleep(pause(self.place))
+                crew.mend(sum(board.ended for board in self.boards.values()))
+                self._dead = crew.dead
 
             yield wait
 
-    def measured(self) -> Measurement:
+    def measured(self, *, importances: bool = True) -> Measurement:
         """All that is known by now."""
+        several = importances and len(self.space) > 1
         return Measurement(
-            metric=self.bench.task.metric,
-            constant_score=self.ignorance,
+            metric=self.metric,
+            constant_score=self.constant_score,
             sampler=self.settings.sampler,
             planned=self.planned,
             earlier=len(self._known),
             space=self.space,
-            finer=self.boards[FINE].space(),
+            finer=self.boards[FINE].space() if self.settings.fine else (),
             trials=tuple(self.results()),
-            importances=_importances(self.boards[COARSE]) if len(self.space) > 1 else {},
+            importances=_importances(self.boards[COARSE]) if several else {},
             storage=hidden(self.place),
         )
 
     def account(self) -> None:
-        """Count what trials of this run took to the target, as wall-clock time."""
+        """Count what trials took that were made meanwhile to the target, as wall-clock time."""
         made = [trial for trial in self.results() if trial not in self._known]
         self.bench.trainer.steps += sum(trial.steps for trial in made)
         self.bench.trainer.seconds += sum(trial.seconds for trial in made) / self.settings.workers
@@ -202,8 +215,9 @@ class Search:
         import optuna
 
         if not self.settings.storage:
-            others = [n for n in optuna.get_all_study_names(self.storage) if not n.startswith(self.name)]
-            if not others:
+            for board in self.boards.values():
+                optuna.delete_study(study_name=board.study.study_name, storage=self.storage)
+            if not optuna.get_all_study_names(self.storage):
                 journal.remove(Path(self.place))
 
 
@@ -221,41 +235,62 @@ def _space(bench: "Bench", factory: "Factory", settings: "Settings") -> tuple[Pa
     for parameter in space:
         if takes is not None and parameter.name not in (*takes, *OF_ANY_TRAINER):
             complaint = f"--param {parameter.name}: {factory.name}() takes no"
-            raise UsageError(str(unknown([*takes, *OF_ANY_TRAINER], parameter.name, complaint)))
+            known = [name for name in dict.fromkeys((*takes, *OF_ANY_TRAINER)) if name not in ("fold", "folds")]
+            raise UsageError(str(unknown(known, parameter.name, complaint)))
         if settings.folds and parameter.name in ("fold", "folds"):
             raise UsageError(f"--param {parameter.name}: --folds {settings.folds} sets it")
     return space
 
 
-def _ignorance(bench: "Bench", factory: "Factory", settings: "Settings") -> float:
-    """The metric of the best constant prediction on the validation examples; NaN where there is none.
+def _judge(bench: "Bench", factory: "Factory", settings: "Settings") -> tuple[str, float]:
+    """The metric that trials are judged by, "" for the loss, and what one prediction for all examples has of it.
+
+    The loss, too, where the program gives no scores to grade. With folds, whose splits are each fold's own, what a
+    constant prediction has is not known: NaN.
 
     Raises:
         UsageError: Folds are asked for that the factory can't make.
         TargetError: There is no validation split.
     """
-    from babysit.parts import part_of
+    from babysit.parts import looked_at, part_of
 
     takes = factory.keywords
     if settings.folds and takes is not None and not {"fold", "folds"} <= set(takes):
         raise UsageError(f"--folds {settings.folds}: {factory.name}() must take `fold` and `folds`, and doesn't")
-    if settings.folds:
-        return math.nan
-    found = part_of(bench, "val", GRADED)
+    found = part_of(bench, "train" if settings.folds else "val", GRADED)
     if not found.batches:
         raise TargetError("batches('val') yielded no batch: a search is judged by examples that it did not train on")
-    return found.ignorance.score
+    with bench.borrowed() as trainer:
+        _, _, score = looked_at(trainer, bench.task, found)
+    metric = bench.task.metric if math.isfinite(score) else ""
+    known = found.ignorance.score if metric else found.ignorance.loss
+    return metric, math.nan if settings.folds else known
 
 
-def _name(source: "Source", space: tuple[Parameter, ...], settings: "Settings") -> str:
-    """The same for the same program, space and settings: who searches that goes on with it, and nobody else."""
-    program = b""
-    with contextlib.suppress(TypeError, OSError):  # not every callable has a file, nor has every file stayed
-        program = Path(inspect.getfile(inspect.unwrap(source.factory.call))).read_bytes()
-    kept = {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT and name != "param"}
-    said = json.dumps([[asdict(parameter) for parameter in space], kept, source.seed])
-    digest = hashlib.sha256(program + said.encode()).hexdigest()[:12]
-    return f"{source.factory.name} {digest}"
+def _names(source: "Source", space: tuple[Parameter, ...], settings: "Settings") -> dict[str, str]:
+    """A name for each stage: the same for the same program, space and settings, as far as they matter to the stage.
+
+    Who searches that goes on with it, and nobody else; more coarse trials of a random search go on with fewer, and more
+    seeds with all that came before them. Of the program, the file that the target names is seen, and no other.
+    """
+    asked = asdict(settings)
+    kept = {name: asked[name] for name in ("sampler", "coarse_epochs", "pruner", "folds", "explosion")}
+    if settings.sampler == "random":
+        later = {"coarse": settings.coarse}
+    else:
+        kept, later = kept | {"coarse": settings.coarse}, {}
+    said: list[object] = [version("babysit"), [asdict(parameter) for parameter in space], source.seed, kept]
+    added = {
+        COARSE: {},
+        FINE: later | {"fine": settings.fine, "fine_epochs": settings.fine_epochs},
+        SEEDS: {"top": settings.top, "seeds": settings.seeds},
+    }
+    names = {}
+    for stage, more in added.items():
+        said.append(more)
+        digest = hashlib.sha256(source.factory.text + json.dumps(said).encode()).hexdigest()[:12]
+        names[stage] = f"{source.factory.name} {digest}"
+    return names
 
 
 def _importances(board: Board) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What a search shows: the best, what mattered, what failures have in common, the trials, and scores by parameter."""
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -46,11 +47,16 @@ def _facts(measured: "Measurement") -> Iterator[Fact]:
         yield Fact("made earlier", f"{measured.earlier} of them, kept in {measured.storage}")
     if found := best(measured):
         yield Fact("the best", _said(measured, found))
+    if math.isfinite(measured.constant_score):
+        yield Fact("one answer for all", f"{word(measured)} {measured.constant_score:.4g}")
     if len([c for c in candidates(measured) if len(c.scores) > 1]) > 1:
         yield Fact("scatter over seeds", f"{seed_noise(measured):.2g}")
     if measured.importances:
         parts = (f"{name} {share:.0%}".replace("%", " %") for name, share in measured.importances.items())
         yield Fact("what mattered", ", ".join(parts))
+    for outcome in (Outcome.CRASHED, Outcome.LOST):
+        if first := next((t for t in measured.trials if t.outcome is outcome), None):
+            yield Fact(f"the first that {'was lost' if outcome is Outcome.LOST else outcome}", first.reason)
     for outcome in (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST):
         if common := in_common(measured, outcome):
             yield Fact(f"all that {_verb(outcome)}", ", ".join(common))
@@ -71,7 +77,8 @@ def _ends(measured: "Measurement") -> str:
 
 def _said(measured: "Measurement", found: Candidate) -> str:
     """A candidate in a line."""
-    seeds = f", mean of {len(found.scores)} seeds" if len(found.scores) > 1 else ""
+    epochs = f" after {found.trial.epochs:g} epoch{'s' * (found.trial.epochs != 1)}"
+    seeds = f"{epochs}, mean of {len(found.scores)} seeds" if len(found.scores) > 1 else epochs
     values = ", ".join(f"{name} {_value(value)}" for name, value in found.trial.configuration.items())
     return f"{word(measured)} {found.mean:.4g}{seeds}: {values}"
 
@@ -127,7 +134,7 @@ def _choices(measured: "Measurement", parameter: Parameter) -> Table:
     for choice in parameter.choices:
         tried = [t for t in measured.trials if t.configuration[parameter.name] == choice and t.stage != SEEDS]
         ranked = ranking(tried, higher=bool(measured.metric))
-        middle = f"{ranked[len(ranked) // 2].score:.4g}" if ranked else "-"
+        middle = f"{statistics.median(t.score for t in ranked):.4g}" if ranked else "-"
         top = f"{ranked[0].score:.4g}" if ranked else "-"
         rows.append((_value(choice), str(len(tried)), top, middle, str(len(tried) - len(ranked))))
     columns = (parameter.name, "trials", f"best {word(measured)}", "median", "not finished")

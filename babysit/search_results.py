@@ -23,10 +23,12 @@ class Candidate:
     Args:
         trial: The trial that was first made of it.
         scores: Its score, and those with other seeds.
+        failures: Other seeds with which it did not finish.
     """
 
     trial: Trial
     scores: tuple[float, ...]
+    failures: int = 0
 
     @property
     def mean(self) -> float:
@@ -40,14 +42,23 @@ def word(measured: "Measurement") -> str:
 
 
 def candidates(measured: "Measurement") -> list[Candidate]:
-    """The configurations that finished, the best first; those that were run again, by their mean, ahead of others."""
+    """The configurations that finished, the best first.
+
+    Ahead are those that were run again and finished with each seed, by their mean; then those that were run once; at
+    last those that failed with another seed.
+    """
     higher = bool(measured.metric)
     once = distinct(ranking([t for t in measured.trials if t.stage != SEEDS], higher=higher))
-    again = [t for t in measured.trials if t.stage == SEEDS and t.outcome is Outcome.FINISHED]
-    found = [Candidate(trial, (trial.score, *(t.score for t in again if _same(t, trial)))) for trial in once]
-    repeated = [c for c in found if len(c.scores) > 1]
-    rest = [c for c in found if len(c.scores) == 1]
-    return sorted(repeated, key=lambda c: -c.mean if higher else c.mean) + rest
+    found = [_candidate(trial, measured.trials) for trial in once]
+    repeated = [c for c in found if len(c.scores) > 1 and not c.failures]
+    ranked = sorted(repeated, key=lambda c: -c.mean if higher else c.mean)
+    return ranked + [c for c in found if len(c.scores) == 1 and not c.failures] + [c for c in found if c.failures]
+
+
+def _candidate(trial: Trial, trials: Sequence[Trial]) -> Candidate:
+    again = [t for t in trials if t.stage == SEEDS and _same(t, trial)]
+    scores = tuple(t.score for t in again if t.outcome is Outcome.FINISHED)
+    return Candidate(trial, (trial.score, *scores), len(again) - len(scores))
 
 
 def _same(one: Trial, other: Trial) -> bool:
@@ -69,9 +80,12 @@ def seed_noise(measured: "Measurement") -> float:
 
 
 def knows_nothing(measured: "Measurement") -> bool:
-    """Whether trials finished, and none is better than one prediction for all examples."""
+    """Whether trials finished, and none is better than one prediction for all examples; false where that is unknown."""
     found = best(measured)
-    return found is not None and found.trial.score <= measured.constant_score
+    if found is None:
+        return False
+    known, score = measured.constant_score, found.trial.score
+    return score <= known if measured.metric else score >= known
 
 
 def failures(measured: "Measurement") -> list[Trial]:

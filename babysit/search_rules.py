@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
@@ -17,12 +18,15 @@ from babysit.search_results import (
     seed_noise,
     word,
 )
+from babysit.significance import student_quantile
 from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
 from babysit.stages import COARSE, SEEDS, leaders, ranking
 from babysit.trials import Outcome
 
 if TYPE_CHECKING:
     from babysit.checks.search import Measurement, Settings
+
+TWO_SIGMAS = 1 - NormalDist().cdf(2)  # the chance that a normal variable exceeds two
 
 
 @rule
@@ -76,7 +80,7 @@ def _told(measured: "Measurement", kind: Outcome) -> str:
 def _remedy(measured: "Measurement", worst: Outcome) -> str:
     rate = next((p for p in measured.space if p.name == "learning_rate"), None)
     if worst in (Outcome.CRASHED, Outcome.LOST):
-        return "Leave out what the program doesn't take; its own message is above."
+        return "Leave out of the ranges what the program doesn't take; its own message is above."
     if worst is Outcome.EXPLODED:
         lower = f", such as --param {_beyond(rate, -1)}" if rate else ""
         return f"Search lower learning rates{lower}."
@@ -91,9 +95,9 @@ def best_at_edge(measured: "Measurement", settings: "Settings") -> Iterator[Find
     """The best configuration lies at an edge of the space, and better ones may lie beyond it.
 
     What it finds: a range at whose edge (the outer tenth, on its own scale) the best trial lies, with so many of the
-    best five in the outer third on that side that chance explains it badly: in 1 of 20 searches at most, where the
-    hyperparameter has no effect. Or the finer range, which goes on beyond an edge at which the coarse trials lay like
-    that, has found a better one outside of what was asked for.
+    best five in the outer third on that side that chance explains it badly: in 1 of 20 searches at most, for each
+    hyperparameter without an effect. Or the finer range, which goes on beyond an edge at which the coarse trials lay
+    like that, has found a better one outside of what was asked for.
 
     Why it matters: a search can't find what it does not look at. The lecture shows a table whose best learning rate is
     9.5e-4 in a range that ends at 1e-3, and asks what is worrying about it.
@@ -110,21 +114,23 @@ def best_at_edge(measured: "Measurement", settings: "Settings") -> Iterator[Find
         return
     drawn = [t for t in measured.trials if t.stage != SEEDS]
     first = leaders(drawn, higher=bool(measured.metric))[:LEADERS]
-    coarse = [t for t in drawn if t.stage == COARSE and t.outcome is Outcome.FINISHED]
+    coarse = [t for t in drawn if t.stage == COARSE and t.outcome in (Outcome.FINISHED, Outcome.EXPLODED)]
+    finished = leaders(coarse, higher=bool(measured.metric))
     for asked in measured.space:
-        if asked.choices or not coarse:
+        if asked.choices or not finished:
             continue
         value, whole = found.trial.configuration[asked.name], searched(measured, asked)
-        places, all_places = ([whole.place(t.configuration[asked.name]) for t in some] for some in (first, coarse))
-        side, outside = leaning(places, all_places), _outside(asked.place(value))
-        side = side if edge(whole.place(value)) == side else 0
-        if not outside and (not side or _is_natural(whole, side)):
+        places = ([whole.place(t.configuration[asked.name]) for t in some] for some in (first, finished, coarse))
+        place, inside = whole.place(value), asked.place(value)
+        side = leaning(*places) if edge(place) else 0
+        side = side if edge(place) == side and not _is_natural(whole, side) else 0
+        led = edge(inside) if edge(inside) == _beyond_asked(asked, whole) else 0  # to where the coarse trials leaned
+        if not (side or led):
             continue
-        where = f"lies beyond the {_name(outside)}" if outside else f"lies at the {_name(side)}"
-        place = whole.place(value)
+        where = f"lies {'at' if 0 <= inside <= 1 else 'beyond'} the {_name(led or side)}"
         spec = _beyond(whole, side) if side else _part(whole, place - NEAR, place + NEAR)
         yield best_at_edge.warning(
-            f"the best {asked.name}, {asked.shown(value)}, {where} of the range {(asked if outside else whole).ends}.",
+            f"the best {asked.name}, {asked.shown(value)}, {where} of the range {(asked if led else whole).ends}.",
             where=asked.name,
             suggestion=f"Look there next: --param {spec}.",
             value=float(value or 0),
@@ -139,9 +145,9 @@ def _is_natural(parameter: Parameter, side: int) -> bool:
     return parameter.low <= least if side < 0 else parameter.high >= most
 
 
-def _outside(place: float) -> int:
-    """-1 below a range, 1 above it, 0 inside."""
-    return -1 if place < 0 else 1 if place > 1 else 0
+def _beyond_asked(asked: Parameter, whole: Parameter) -> int:
+    """The side on which the range that was searched goes on beyond the one asked for; 0 for none."""
+    return -1 if whole.low < asked.low else 1 if whole.high > asked.high else 0
 
 
 def _name(side: int) -> str:
@@ -167,7 +173,8 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
     """The best configuration of one seed can't be told from the next once other seeds are tried.
 
     What it finds: the best trials are run again with other seeds; the means over seeds differ by less than twice the
-    error that the scatter over seeds gives them, or another configuration's mean is the best by more than that.
+    error that the scatter over seeds gives them (more where that is known from few), or another configuration's mean is
+    the best by more than that; or the best of one seed fails with another.
 
     Why it matters: initialization, order of the examples and dropout are drawn anew with each seed. The best of many
     trials on one seed is, to some part, the luckiest.
@@ -180,12 +187,24 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
 
     References: Bouthillier et al. 2021, "Accounting for variance in machine learning benchmarks".
     """
-    again = [c for c in candidates(measured) if len(c.scores) > 1]
+    again = [c for c in candidates(measured) if len(c.scores) > 1 or c.failures]
     if len(again) < 2 or knows_nothing(measured):
         return
     first = ranking([c.trial for c in again], higher=bool(measured.metric))[0]
     winner = again[0]
-    noise = settings.noise * seed_noise(measured) * math.sqrt(2 / min(len(c.scores) for c in again))
+    if fallen := next((c for c in again if c.trial is first and c.failures and c is not winner), None):
+        yield one_seed_winner.warning(
+            f"the best of one seed, {_described(measured, fallen)}, fails with {_number_of(fallen.failures)} of "
+            f"{settings.seeds}; {_described(measured, winner)} does not.",
+            suggestion="Take what is best over seeds, as the report does.",
+            failures=fallen.failures,
+        )
+        return
+    again = [c for c in again if not c.failures]
+    if len(again) < 2:
+        return
+    few = student_quantile(TWO_SIGMAS, sum(len(c.scores) - 1 for c in again)) / 2  # they know their scatter badly
+    noise = settings.noise * few * seed_noise(measured) * math.sqrt(2 / min(len(c.scores) for c in again))
     if winner.trial is not first:
         former = next(c for c in again if c.trial is first)
         if abs(winner.mean - former.mean) > noise:
@@ -207,6 +226,10 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
             noise=noise,
             means=[c.mean for c in again],
         )
+
+
+def _number_of(seeds: int) -> str:
+    return f"{seeds} other seed{'s' * (seeds != 1)}"
 
 
 def _described(measured: "Measurement", candidate: Candidate) -> str:
@@ -236,7 +259,7 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
     made = [t for t in measured.trials if t.stage == COARSE and t.outcome not in (Outcome.CRASHED, Outcome.LOST)]
     values = [{t.configuration[p.name] for t in made} for p in measured.space]
     count = max(map(len, values), default=0) if measured.sampler == "grid" else len(made)
-    if not made or measured.interrupted or all(p.choices for p in measured.space):
+    if not made or measured.interrupted or len(made) >= math.prod(p.size for p in measured.space):
         return
     chance = 1 - (1 - settings.region) ** count
     if chance >= settings.chance:

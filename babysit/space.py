@@ -58,6 +58,11 @@ class Parameter:
     choices: tuple[bool | int | float | str | None, ...] = ()
 
     @property
+    def size(self) -> float:
+        """How many values it has."""
+        return len(self.choices) or (self.high - self.low + 1 if self.is_whole else math.inf)
+
+    @property
     def is_log(self) -> bool:
         """Whether it acts by factors."""
         return self.kind in ("log", "log-int")
@@ -108,16 +113,11 @@ class Parameter:
         return self.low + place * (self.high - self.low)
 
     def between(self, first: float, last: float) -> "Parameter":
-        """The part of the range between two places; beyond its ends where it acts by factors, else up to them.
-
-        What is added or multiplied has no natural end, but a share has, and what a factory takes for one.
-        """
-        if not self.is_log:
-            first, last = max(0.0, first), min(1.0, last)
-        low, high = self.at(first), self.at(last)
+        """The part of the range between two places, which may lie beyond its ends, but not beyond natural ones."""
+        least, most = self.limits
+        low, high = max(least, self.at(first)), min(most, self.at(last))
         if self.is_whole:
             low, high = math.floor(low + ROUNDING), math.ceil(high - ROUNDING)
-            low = max(1, low) if self.is_log else low
         return Parameter(self.name, self.kind, low, high)
 
     def levels(self, count: int) -> list[Value]:
@@ -240,7 +240,10 @@ def _end(value: float) -> str:
 
 
 def finer(
-    space: Sequence[Parameter], best: Sequence[Configuration], tried: Sequence[Configuration]
+    space: Sequence[Parameter],
+    best: Sequence[Configuration],
+    finished: Sequence[Configuration],
+    tried: Sequence[Configuration] = (),
 ) -> tuple[Parameter, ...]:
     """The space about the best configurations: what they span, and a margin; more where they lean to an edge.
 
@@ -250,24 +253,25 @@ def finer(
     Args:
         space: What the configurations were drawn from.
         best: The best of them, the very best first; not empty.
-        tried: All that finished.
+        finished: All that finished, the best first.
+        tried: Those, and what exploded.
     """
 
-    def values(parameter: Parameter, configurations: Sequence[Configuration]) -> list[Value]:
-        return [configuration[parameter.name] for configuration in configurations]
+    def one(parameter: Parameter) -> Parameter:
+        return _finer(parameter, *([c[parameter.name] for c in some] for some in (best, finished, tried)))
 
-    return tuple(_finer(parameter, values(parameter, best), values(parameter, tried)) for parameter in space)
+    return tuple(map(one, space))
 
 
-def _finer(parameter: Parameter, best: Sequence[Value], tried: Sequence[Value]) -> Parameter:
+def _finer(parameter: Parameter, best: Sequence[Value], finished: Sequence[Value], tried: Sequence[Value]) -> Parameter:
     if parameter.choices:
         kept = tuple(choice for choice in parameter.choices if choice in best)
         return Parameter(parameter.name, parameter.kind, choices=kept)
-    places = [parameter.place(value) for value in best]
+    places, done, every = (list(map(parameter.place, values)) for values in (best, finished, tried))
     missing = max(0.0, LEAST_WIDTH - (max(places) - min(places)))
     first = max(0.0, min(places) - missing / 2 - MARGIN)
     last = min(1.0, max(places) + missing / 2 + MARGIN)
-    side = leaning(places[:LEADERS], [parameter.place(value) for value in tried])
+    side = leaning(places[:LEADERS], done, every)
     further = BEYOND * (last - first)
     return parameter.between(first - further * (side < 0), last + further * (side > 0))
 
@@ -277,21 +281,26 @@ def edge(place: float) -> int:
     return -1 if place < EDGE else 1 if place > 1 - EDGE else 0
 
 
-def leaning(best: Sequence[float], tried: Sequence[float]) -> int:
+def leaning(best: Sequence[float], finished: Sequence[float], tried: Sequence[float] = ()) -> int:
     """-1 or 1 for the edge that the best trials lie at, so many of them that chance explains it badly; else 0.
 
     Where a parameter has no effect, the very best lies at an edge as often as any trial does, and each of the other
-    leaders near it as often as any; the chance of what is seen, at either edge, is that of a binomial variable.
+    leaders near it as often as any; the chance of what is seen, at either edge, is that of a binomial variable. What
+    exploded can't be among the best, and says nothing of those that did not; but where the better half of what finished
+    all lies near one edge, that is where the space works, and then it counts.
 
     Args:
         best: Places of the `LEADERS` best trials, the very best first; with fewer, nothing is said.
-        tried: Places of all that were drawn alike and finished: what explodes can't be among the best.
+        finished: Places of all that were drawn alike and finished, the best first.
+        tried: Those, and what exploded.
     """
     side = edge(best[0]) if len(best) == LEADERS else 0
     if not side:
         return 0
     near = sum(_is_near(place, side) for place in best[1:])
-    return side if sum(_chance(tried, s, near) for s in (-1, 1)) <= ALARM else 0
+    better = finished[: max(LEADERS, len(finished) // 2)]
+    alike = tried if tried and all(_is_near(place, side) for place in better) else finished
+    return side if sum(_chance(alike, s, near) for s in (-1, 1)) <= ALARM else 0
 
 
 def _is_near(place: float, side: int) -> bool:

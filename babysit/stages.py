@@ -83,7 +83,8 @@ def fine(
     if not ranked or not settings.fine:
         return Stage(FINE, space, ())
     best = ranked[: max(LEADERS, math.ceil(BEST_SHARE * len(tried)))]
-    narrowed = finer(space, [t.configuration for t in best], [t.configuration for t in ranked])
+    seen = (best, ranked, [t for t in tried if t.outcome in (Outcome.FINISHED, Outcome.EXPLODED)])
+    narrowed = finer(space, *([t.configuration for t in some] for some in seen))
     drawn = configurations(narrowed, settings.fine, settings.sampler, (seed + 1) % 2**32)
     return Stage(FINE, narrowed, _entries(drawn, seed, settings.fine_epochs))
 
@@ -120,7 +121,9 @@ def distinct(tried: Sequence[Trial]) -> list[Trial]:
 
 
 def _entries(drawn: Sequence[Drawn], seed: int, epochs: float) -> tuple[Entry, ...]:
-    return tuple(Entry(number, configuration, seed, epochs) for number, configuration in enumerate(drawn))
+    """One for each configuration; those that were drawn before, as choices are, would only come out the same."""
+    new = [c for n, c in enumerate(drawn) if c is None or c not in drawn[:n]]
+    return tuple(Entry(number, configuration, seed, epochs) for number, configuration in enumerate(new))
 
 
 def configurations(space: Sequence[Parameter], count: int, sampler: str, seed: int) -> Sequence[Drawn]:

@@ -8,11 +8,11 @@ worker that died has left is entered again.
 import contextlib
 import os
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 GIVEN_UP = 3  # workers that may die of one entry before it counts as a trial that can't be made
 UNSIGNED = 30.0  # seconds after which a trial that no worker has signed is taken for lost: signing takes milliseconds
 CREATIONS = 10  # tries to make the tables and the study: on several machines, commands may begin at one moment
+DRIVERS = {"psycopg": "psycopg[binary]"}  # packages by the module that is missing, where they have another name
 WAIT = 0.3  # seconds between two such tries
+
+Hook = Callable[[threading.ExceptHookArgs], object]
 
 
 def quiet_optuna() -> None:
@@ -61,7 +64,9 @@ def open_storage(place: str, heartbeat: int) -> "BaseStorage":
             return open_journal(Path(place))
         return _opened(place, heartbeat)
     except ImportError as error:
-        raise UsageError(f"the storage {hidden(place)} needs a driver: pip install {error.name}") from None
+        cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        package = DRIVERS.get(cause.name or "", cause.name)
+        raise UsageError(f"the storage {hidden(place)} needs a driver: pip install '{package}'") from None
     except OSError as error:
         raise UsageError(f"{shown(place)} can't be written: {error.strerror}; --storage names another file") from None
     except Exception as error:  # noqa: BLE001  # each database has errors of its own
@@ -87,7 +92,7 @@ def _opened(url: str, heartbeat: int) -> "BaseStorage":
 def hidden(place: str) -> str:
     """The storage as it may be shown: a URL without its password."""
     scheme, separator, rest = place.partition("://")
-    user, at, host = rest.rpartition("@")
+    user, at, host = rest.partition("?")[0].rpartition("@")
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if separator else shown(place)
 
 
@@ -107,26 +112,20 @@ class Board:
     ) -> None:
         self.storage, self.stage, self._higher, self._pruner = storage, stage, higher, pruner
         self._name = f"{name} {stage}"
+        self._unsigned: dict[int, float] = {}
 
     @cached_property
     def study(self) -> "Study":
         """Optuna's; made where there is none yet."""
         import optuna
 
-        for left in reversed(range(CREATIONS)):
-            try:
-                return optuna.create_study(
-                    storage=self.storage,
-                    study_name=self._name,
-                    direction="maximize" if self._higher else "minimize",
-                    load_if_exists=True,
-                    pruner=self._pruner or optuna.pruners.NopPruner(),
-                )
-            except Exception:
-                if not left:
-                    raise
-                time.sleep(WAIT)
-        raise AssertionError
+        return optuna.create_study(
+            storage=self.storage,
+            study_name=self._name,
+            direction="maximize" if self._higher else "minimize",
+            load_if_exists=True,
+            pruner=self._pruner or optuna.pruners.NopPruner(),
+        )
 
     def trials(self, *states: str) -> "list[FrozenTrial]":
         """All of Optuna's, or those in these states."""
@@ -146,7 +145,7 @@ class Board:
             known = seen.get(entry.number, [])
             if any(not t.state.is_finished() or "result" in t.user_attrs for t in known):
                 continue
-            lost = sum(t.user_attrs.get("lost", False) or _is_stale(t) for t in known)
+            lost = sum(t.user_attrs.get("lost", False) for t in known)
             self._add(entry, stage, lost)
 
     def _add(self, entry: "Entry", stage: "Stage", lost: int) -> None:
@@ -162,6 +161,11 @@ class Board:
         values = {name: entry.configuration[name] for name in space} if entry.configuration is not None else {}
         trial = optuna.create_trial(state=state, params=values, distributions=space, user_attrs=attributes)
         self.study.add_trial(trial)
+
+    @property
+    def ended(self) -> int:
+        """Trials that are over, however they ended."""
+        return len(self.trials("COMPLETE", "PRUNED", "FAIL"))
 
     def space(self) -> tuple[Parameter, ...]:
         """What the stage's configurations are drawn from."""
@@ -184,32 +188,40 @@ class Board:
             self.stage, said["number"], configuration, said["seed"], said["epochs"], outcome, scores=scores, **result
         )
 
-    def reclaim(self, is_dead: Callable[[str], bool], *, lost: bool) -> None:
+    def reclaim(self, is_dead: Callable[[str], bool]) -> None:
         """Give up the trials whose worker is dead, so that they are entered again.
 
         Args:
             is_dead: Whether a worker is.
-            lost: Whether that may be the trial's own doing: after `GIVEN_UP` times it is not made again.
         """
         import optuna
 
-        with contextlib.suppress(NotImplementedError):
-            optuna.storages.fail_stale_trials(self.study)
-        for trial in self.trials("RUNNING"):
+        optuna.storages.fail_stale_trials(self.study)
+        running = self.trials("RUNNING")
+        self._unsigned = {n: t for n, t in self._unsigned.items() if n in {trial.number for trial in running}}
+        for trial in running:
             worker = trial.user_attrs.get("worker")
-            if is_dead(worker) if worker else _age(trial) > UNSIGNED:
+            if is_dead(worker) if worker else self._unsigned_for(trial) > UNSIGNED:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another was faster
-                    self.storage.set_trial_user_attr(trial._trial_id, "lost" if lost else "interrupted", True)
-                    self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                    self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
+                    self.storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+
+    def _unsigned_for(self, trial: "FrozenTrial") -> float:
+        """Seconds for which a trial was seen to run without a worker's name, by this process's own clock."""
+        now = time.monotonic()
+        return now - self._unsigned.setdefault(trial.number, now)
 
 
-def _is_stale(trial: "FrozenTrial") -> bool:
-    """Whether a database's heartbeat has ended it."""
-    return trial.state.name == "FAIL" and "interrupted" not in trial.user_attrs and "result" not in trial.user_attrs
+def unless_a_heart(hook: Hook) -> Hook:
+    """A hook for exceptions of threads that leaves out the storage's: the work will fail of it, too, and say so."""
+    import optuna
+    import sqlalchemy
 
+    def filtered(failed: threading.ExceptHookArgs) -> None:
+        if not issubclass(failed.exc_type, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.StorageInternalError):
+            hook(failed)
 
-def _age(trial: "FrozenTrial") -> float:
-    return (datetime.now() - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
+    return filtered
 
 
 def identity() -> str:
@@ -217,11 +229,17 @@ def identity() -> str:
     return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())}"
 
 
-def is_gone(worker: str, *, elsewhere: bool) -> bool:
-    """Whether a worker has ended; of those on other machines, what the caller knows of them."""
+def is_one_of(worker: str, processes: set[int]) -> bool:
+    """Whether a worker is one of these processes of this machine."""
+    host, pid, _ = worker.rsplit(" ", 2)
+    return host == socket.gethostname() and int(pid) in processes
+
+
+def is_gone(worker: str) -> bool:
+    """Whether a worker of this machine has ended; one of another name did with it, as containers do."""
     host, pid, began = worker.rsplit(" ", 2)
     if host != socket.gethostname():
-        return elsewhere
+        return True
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

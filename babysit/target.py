@@ -72,6 +72,16 @@ class Factory:
             return None
         return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
 
+    @property
+    def text(self) -> bytes:
+        """The file that the target names; empty where there is none."""
+        source = split(self.target)[0]
+        found = source if names_a_file(source) else getattr(sys.modules.get(source), "__file__", None)
+        try:
+            return Path(found).read_bytes() if found else b""
+        except OSError:  # not every file has stayed
+            return b""
+
     def build(self, seed: int, hyperparameters: Mapping[str, object] | None = None) -> "Trainer":
         """A trainer with these hyperparameters, the global generators seeded first.
 

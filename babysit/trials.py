@@ -3,6 +3,7 @@
 import collections
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +26,13 @@ GRADED_BYTES = 2**30  # of them, at most, since they are kept from epoch to epoc
 Watch = Callable[[float], bool]  # takes the score after an epoch; whether to end the trial
 
 Halted = Callable[[], bool]  # whether to drop the trial, asked at each step
+
+
+@dataclass
+class Epoch:
+    """How many examples one pass has, once they were counted: batches may differ in size from trial to trial."""
+
+    examples: int = 0
 
 
 class Outcome(StrEnum):
@@ -105,7 +113,7 @@ class Training:
     last: float = math.nan
     scores: list[float] = field(default_factory=list)
 
-    def run(self, watch: Watch, halted: Halted) -> tuple[Outcome, str]:
+    def run(self, watch: Watch, halted: Halted, epoch: Epoch) -> tuple[Outcome, str]:
         """Train; how that ended.
 
         Raises:
@@ -113,7 +121,7 @@ class Training:
         """
         validation = _validation(self.driven)
         recent: collections.deque[tuple[float, int]] = collections.deque()
-        for batch in _lesson(self.driven, self.course.epochs):
+        for batch in _lesson(self.driven, self.course.epochs, epoch):
             if halted():
                 raise KeyboardInterrupt
             if batch is not None:
@@ -123,7 +131,7 @@ class Training:
             self.scores.append(graded(self.driven, validation))
             if not math.isfinite(self.scores[-1]):
                 return Outcome.EXPLODED, f"the validation {_judge(self.driven)} is {self.scores[-1]:g}"
-            if watch(self.scores[-1]):
+            if watch(self.scores[-1]) and len(self.scores) < self.course.epochs:
                 return Outcome.PRUNED, f"behind the others after {len(self.scores)} of {self.course.epochs:g} epochs"
         return Outcome.FINISHED, ""
 
@@ -150,7 +158,13 @@ class Training:
 
 
 def tried(
-    factory: "Factory", configuration: Configuration, seed: int, course: Course, watch: Watch, halted: Halted
+    factory: "Factory",
+    configuration: Configuration,
+    seed: int,
+    course: Course,
+    watch: Watch,
+    halted: Halted,
+    epoch: Epoch,
 ) -> tuple[Outcome, str, list[Training]]:
     """Build and train with one configuration; how that ended, and each training's course.
 
@@ -161,10 +175,10 @@ def tried(
         for fold in range(max(1, course.folds)):
             split: dict[str, Value] = {"fold": fold, "folds": course.folds} if course.folds else {}
             trainings.append(Training(built(factory, configuration, seed, split), course))
-            outcome, reason = trainings[-1].run(_unwatched if course.folds else watch, halted)
+            outcome, reason = trainings[-1].run(_unwatched if course.folds else watch, halted, epoch)
             if outcome is not Outcome.FINISHED:
                 return outcome, f"fold {fold}: {reason}" if course.folds else reason, trainings
-            if course.folds and watch(mean_score(trainings)):
+            if course.folds and watch(mean_score(trainings)) and fold + 1 < course.folds:
                 return Outcome.PRUNED, f"behind the others after {fold + 1} of {course.folds} folds", trainings
     except TargetError as error:
         return Outcome.CRASHED, str(error), trainings
@@ -191,32 +205,46 @@ def built(factory: "Factory", configuration: Configuration, seed: int, more: Con
 
     taken = factory.keywords
     later = {n: v for n, v in configuration.items() if n in OF_ANY_TRAINER and taken is not None and n not in taken}
+    began = time.perf_counter()
     driven = Driven(factory.build(seed, {n: v for n, v in configuration.items() if n not in later} | dict(more)))
+    driven.seconds += time.perf_counter() - began
     for name, value in later.items():
         setattr(driven, name, value)
     return driven
 
 
-def _lesson(driven: "Driven", epochs: float) -> Iterator["Batch | None"]:
+def _lesson(driven: "Driven", epochs: float, epoch: Epoch) -> Iterator["Batch | None"]:
     """The batches of so many epochs, None at the end of each, and of the share of one that is left over.
 
     Raises:
         TargetError: There is no batch to train on.
     """
+    from babysit import arrays
+
     whole, share = divmod(epochs, 1)
-    batches = 0
     for _ in range(int(whole)):
-        batches = 0
+        seen = 0
         for batch in driven.batches("train"):
-            batches += 1
+            seen += arrays.count(batch)
             yield batch
-        if not batches:
-            raise TargetError("batches('train') yielded no batch, so there is nothing to train on")
+        epoch.examples = seen
+        _require_some(seen)
         yield None
     if share:
-        batches = batches or sum(1 for _ in driven.batches("train"))
-        yield from itertools.islice(driven.batches("train"), max(1, round(share * batches)))
+        epoch.examples = epoch.examples or sum(arrays.count(batch) for batch in driven.batches("train"))
+        _require_some(epoch.examples)
+        seen = 0
+        for batch in driven.batches("train"):
+            seen += arrays.count(batch)
+            yield batch
+            if seen >= share * epoch.examples:
+                break
         yield None
+
+
+def _require_some(examples: int) -> None:
+    if not examples:
+        raise TargetError("batches('train') yielded no example, so there is nothing to train on")
 
 
 def _validation(driven: "Driven") -> "Part":

@@ -5,7 +5,6 @@
 runs one as a process of its own, for `babysit search --workers N`, until its standard input ends.
 """
 
-import contextlib
 import functools
 import gc
 import hashlib
@@ -22,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from babysit.blame import blame
 from babysit.errors import BabysitError
 from babysit.report import ExitCode
-from babysit.stages import STAGES
-from babysit.study import Board, hidden, identity, open_storage, quiet_optuna
-from babysit.trials import Course, Halted, Outcome, Training, mean_score, tried
+from babysit.stages import SEEDS
+from babysit.study import Board, hidden, identity, open_storage, quiet_optuna, unless_a_heart
+from babysit.trials import Course, Epoch, Halted, Outcome, Training, mean_score, tried
 
 if TYPE_CHECKING:
     from optuna import Trial as Asked
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from babysit.target import Factory
 
 LONG = 3.0  # seconds of a trial beside which those that a collection of garbage takes, some tenths, are little
+AGAIN = 4  # exit code of a worker that another may take the place of; none of babysit's own
 POLL = 0.1  # seconds between two looks for a trial that waits
-STARTING = 5  # trials of a stage that no pruner ends, nor TPE learns from: fewer say little of a median
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Job:
         folder: Where the command was called.
         storage: Where the trials are.
         heartbeat: Seconds between two signs of life in a database.
-        name: The search's.
+        names: The search's, by stage.
         pruner: By name.
         explosion: Multiple of the first cost that ends a trial.
         folds: Of a cross-validation; 0 for none.
@@ -62,12 +61,17 @@ class Job:
     folder: str
     storage: str
     heartbeat: int
-    name: str
+    names: dict[str, str]
     pruner: str
     explosion: float
     folds: int
     higher: bool
     number: int = 0
+
+
+def pause(storage: str) -> float:
+    """Seconds between two looks: a file is cheap to look at, a database is asked by many."""
+    return POLL if "://" not in storage else 10 * POLL
 
 
 class _Failed(Exception):  # noqa: N818  # Optuna's way to hear that a trial failed
@@ -95,23 +99,39 @@ class Worker:
         halted: Halted = lambda: False,
     ) -> None:
         self.job, self.factory, self.show, self.halted = job, factory, show, halted
-        self.boards = [Board(storage, job.name, stage, pruner(job.pruner), higher=job.higher) for stage in STAGES]
+        self.reclaimed = False
+        self.epoch = Epoch()
+        self.boards = [
+            Board(storage, name, stage, pruner(job.pruner, stage), higher=job.higher)
+            for stage, name in job.names.items()
+        ]
 
     def make_one(self) -> bool:
         """Take a trial that waits, and make it; whether there was one."""
-        import optuna
-
         board = next((board for board in self.boards if board.trials("WAITING")), None)
         if board is None:
             return False
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another took this worker for dead
-            began = time.monotonic()
+        began, self.reclaimed = time.monotonic(), False
+        try:
             board.study.optimize(functools.partial(self._made, board), n_trials=1, catch=(_Failed,))
-            if time.monotonic() - began > LONG:
-                gc.collect()  # a trainer that refers to itself would keep its memory, a device's even
+        except ValueError:  # what Optuna makes of a trial that ends twice
+            if not self.reclaimed:
+                raise
+        if time.monotonic() - began > LONG:
+            gc.collect()  # a trainer that refers to itself would keep its memory, a device's even
         return True
 
     def _made(self, board: Board, asked: "Asked") -> float:
+        """The trial's score; none where another took this worker for dead meanwhile, and the trial is another's now."""
+        import optuna
+
+        try:
+            return self._written(board, asked)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            self.reclaimed = True
+            raise optuna.TrialPruned from None
+
+    def _written(self, board: Board, asked: "Asked") -> float:
         """The trial's score, once it is written what became of it."""
         import optuna
 
@@ -125,7 +145,9 @@ class Worker:
             configuration = {parameter.name: parameter.suggested(asked) for parameter in board.space()}
         course = Course(entry["epochs"], self.job.explosion, self.job.folds)
         try:
-            found = tried(self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted)
+            found = tried(
+                self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted, self.epoch
+            )
         except KeyboardInterrupt:
             asked.set_user_attr("interrupted", True)
             raise
@@ -178,15 +200,17 @@ def proposer(seed: int, stage: str, number: int) -> "BaseSampler":
     import optuna
 
     own = int.from_bytes(hashlib.sha256(f"{seed} {stage} {number}".encode()).digest()[:4], "big")
-    return optuna.samplers.TPESampler(seed=own, n_startup_trials=STARTING, constant_liar=True)
+    return optuna.samplers.TPESampler(seed=own, constant_liar=True)
 
 
-def pruner(name: str) -> "BasePruner":
-    """What ends trials that lag behind."""
+def pruner(name: str, stage: str) -> "BasePruner":
+    """What ends trials that lag behind; none with other seeds, which are to show what a configuration reaches."""
     import optuna
 
+    if stage == SEEDS:
+        return optuna.pruners.NopPruner()
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=STARTING)
+        return optuna.pruners.MedianPruner()
     return optuna.pruners.SuccessiveHalvingPruner() if name == "halving" else optuna.pruners.NopPruner()
 
 
@@ -199,13 +223,13 @@ def main() -> int:
     quiet_optuna()
     over = threading.Event()
     threading.Thread(target=_set_at_the_end, args=(over,), daemon=True).start()
-    threading.excepthook = lambda failed: None  # noqa: ARG005  # a heart that fails: the work will, and say so
+    threading.excepthook = unless_a_heart(threading.excepthook)
     try:
         storage = open_storage(job.storage, job.heartbeat)
         worker = Worker(job, imported(job.target, job.seed), storage, halted=over.is_set)
         while not over.is_set():
             if not worker.make_one():
-                over.wait(POLL)
+                over.wait(pause(job.storage))
     except KeyboardInterrupt:
         pass
     except BabysitError as error:
@@ -213,7 +237,7 @@ def main() -> int:
         return error.exit_code
     except Exception as error:  # noqa: BLE001  # the edge of this process: a storage that is gone, most likely
         sys.stderr.write(f"babysit: worker {job.number}: {hidden(job.storage)}: {blame(error, ours=True)}\n")
-        return ExitCode.TARGET
+        return AGAIN
     return ExitCode.OK
 
 

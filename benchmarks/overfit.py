@@ -8,9 +8,7 @@ those of examples that are memorized, in a run that nothing ends early; the verd
 Of a hopeless one, the verdict must come within a third of the steps allowed (and half a window). Beside it stands the
 probe that needs no tuning: plain gradients by Rprop.
 
-The last table holds the false-alarm rates of the verdicts that rest on samples, next to what is stated of them.
-
-Ends with 1 where a verdict is wrong or late, or an alarm more frequent than stated.
+Ends with 1 where a verdict is wrong or late.
 """
 
 import os
@@ -28,7 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tasks import Reader, cnn_momentum, digits, loader, mlp, mlp_adam, regression_adamw, transformer_adam
 from torch import Tensor, nn
@@ -41,14 +38,12 @@ from babysit.check import find_checks
 from babysit.checks import overfit
 from babysit.plain_updates import Rprop
 from babysit.report import Severity
-from babysit.significance import fall_error
 from babysit.trainer import Trainer
 
 torch.set_num_threads(1)
 LATE, EARLY = 1.2, 1 / 3  # times the steps needed, and of those allowed
 STAIR = 25  # steps more, for a loss that falls in stairs: half a window, until the last one is behind it
 SMALL = 3  # seeds, for a run that takes a minute
-ONE_IN_740 = 1 / 740
 
 
 def classifier(seed: int, model: nn.Module, rate: float = 3e-3, images: bool = False) -> PyTorchTrainer:
@@ -188,23 +183,6 @@ def span(values: Sequence[float]) -> str:
     return f"{min(known):.0f} to {max(known):.0f}{never}"
 
 
-def false_falls(batches: int, trials: int) -> float:
-    """How often noise falls by three errors, as `fall_error` widens them, among this many batches."""
-    draw = np.random.default_rng(0)
-    hits = 0
-    for _ in range(trials):
-        before, after = 2 + 0.3 * draw.standard_normal((2, batches))
-        fall = float(np.mean(before) - np.mean(after))
-        hits += fall > 3 * fall_error(list(before), list(after)) > 0
-    return hits / trials
-
-
-def rates(trials: int) -> Iterator[tuple[str, float, float]]:
-    """Verdicts on samples, the false-alarm rate stated for each, and the one measured."""
-    for batches in (8, 16, 64):
-        yield f"a fall of the loss beyond noise, {batches} batches", ONE_IN_740, false_falls(batches, trials)
-
-
 def wrong(found: Sequence[Verdict], allowed: int) -> Iterator[str]:
     """What is not as it is stated to be."""
     names = {make.__name__ for make in HEALTHY}
@@ -218,25 +196,21 @@ def wrong(found: Sequence[Verdict], allowed: int) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run all, print the tables, write them where wanted."""
+    """Run all, print the table, write it where wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(20)))
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--small", action="store_true", help="a few seeds, for CI")
-    parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
+    parser.add_argument("--output", type=Path, help="a Markdown file for the table")
     arguments = parser.parse_args()
     chosen = arguments.seeds[:SMALL] if arguments.small else arguments.seeds
     with ProcessPoolExecutor(arguments.workers) as pool:
         found = list(pool.map(judged, [(make, seed) for make in (*HEALTHY, *HOPELESS) for seed in chosen]))
-    alarms = list(rates(2_000 if arguments.small else 200_000))
     bad = list(wrong(found, overfit.Settings().steps))
-    bad += [f"{name}: {seen:.4f} exceeds {stated:.4f}" for name, stated, seen in alarms if seen > 2 * stated]
     late = [v.steps / v.needed for v in found if v.right and not math.isnan(v.needed)]
     parts = ["# Memorizing\n\n<!-- made by benchmarks/overfit.py -->\n", f"Seeds {', '.join(map(str, chosen))}.\n"]
     parts += [*rows(found), "", f"Wrong verdicts: {sum(not v.right for v in found)} of {len(found)}."]
-    parts += [f"Healthy programs are called at {statistics.median(late):.2f} times the steps needed (median).\n"]
-    parts += ["| verdict | stated | measured |", "| --- | --- | --- |"]
-    parts += [f"| {name} | {stated:.4f} | {seen:.4f} |" for name, stated, seen in alarms]
+    parts += [f"Healthy programs are called at {statistics.median(late):.2f} times the steps needed (median)."]
     text = "\n".join(parts) + "\n"
     print(text)
     if arguments.output:

@@ -66,7 +66,7 @@ def search(space: tuple[str, ...], options: tuple[str, ...], seed: int) -> Run:
     trials = found["results"][0]["measurement"]["trials"]
     long = [t for t in trials if t["outcome"] == "finished" and t["epochs"] == EPOCHS]
     best = max(long, key=lambda t: t["score"], default={"score": 0.0, "configuration": {}})
-    rules = {finding["rule"]: finding["where"] for finding in found["findings"]}
+    rules = {f["rule"]: f["where"] + (" below" if "lower end" in f["message"] else "") for f in found["findings"]}
     return Run(best["score"], best["configuration"], len(trials), sum(t["steps"] for t in trials), rules)
 
 
@@ -82,7 +82,7 @@ def row(seed: int, ours: Run, grid: Run) -> str:
 def page(pairs: dict[int, tuple[Run, Run]], edges: dict[int, tuple[Run, Run]]) -> str:
     """The tables, as Markdown."""
     wins = sum(ours.accuracy >= grid.accuracy for ours, grid in pairs.values())
-    told = sum(run.rules.get("best-at-edge") == "learning_rate" for run, _ in edges.values())
+    told = sum(run.rules.get("best-at-edge") == "learning_rate below" for run, _ in edges.values())
     false = sum("best-at-edge" in run.rules for _, run in edges.values())
     lines = [
         "# Searches",
@@ -126,7 +126,7 @@ def main() -> int:
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")
     lost = sum(ours.accuracy < grid.accuracy for ours, grid in pairs.values())
-    silent = sum(run.rules.get("best-at-edge") != "learning_rate" for run, _ in edges.values())
+    silent = sum(run.rules.get("best-at-edge") != "learning_rate below" for run, _ in edges.values())
     allowed = len(seeds) * (10 - WINS) // 10
     return int(lost > allowed or silent > allowed)
 

@@ -15,6 +15,7 @@ from babysit.report import Exhibit
 from babysit.search_rules import all_trials_failed, best_at_edge, one_seed_winner, search_too_small
 from babysit.space import Parameter
 from babysit.stages import SAMPLERS
+from babysit.study import hidden
 from babysit.trials import Trial
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ class Settings:
     storage: str = setting(
         "",
         "where trials are kept, so that others can join in and the same command goes on: a file on one machine, or "
-        "the URL of a database for several, such as postgresql://user@host/name; where nothing is said, a file beside "
-        "you, for as long as the search lasts",
+        "the URL of a database for several, such as postgresql+psycopg://user@host/name; where nothing is said, a file "
+        "in the working folder, for as long as the search lasts",
         option=True,
         measures=True,
+        shown=hidden,
     )
     heartbeat: int = setting(
         15,
@@ -100,7 +102,7 @@ class Settings:
     noise: float = setting(
         2.0,
         "standard errors, of the difference between two means over seeds, that tell one configuration from another: 1 "
-        "chance in 20",
+        "chance in 20; more where few seeds tell what the error is (Student's t)",
         above=0.0,
     )
 

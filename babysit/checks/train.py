@@ -101,7 +101,9 @@ class Settings:
         measures=True,
     )
     sigmas: float = setting(
-        3.0, "standard errors that noise explains; a normal variable is further off once in 370 times",
+        3.0,
+        "standard errors that noise explains; a normal variable is further off once in 370 times, and a curve of "
+        "normal noise falls once in 100 times at most; one of heavier tails more often, which keeps findings back",
         above=0.0, measures=True,
     )  # fmt: skip
     little: float = setting(
