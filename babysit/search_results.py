@@ -70,10 +70,15 @@ def best(measured: "Measurement") -> Candidate | None:
     return next(iter(candidates(measured)), None)
 
 
+def seed_freedom(measured: "Measurement") -> int:
+    """Degrees of freedom of the scatter over seeds, of all that were run again."""
+    return sum(len(c.scores) - 1 for c in candidates(measured))
+
+
 def seed_noise(measured: "Measurement") -> float:
     """Standard deviation over seeds of one configuration's score, of all that were run again; NaN where none was."""
     groups = [c.scores for c in candidates(measured) if len(c.scores) > 1]
-    freedom = sum(len(scores) - 1 for scores in groups)
+    freedom = seed_freedom(measured)
     if not freedom:
         return math.nan
     return math.sqrt(sum(statistics.variance(s) * (len(s) - 1) for s in groups) / freedom)

@@ -15,6 +15,7 @@ from babysit.search_results import (
     in_common,
     knows_nothing,
     searched,
+    seed_freedom,
     seed_noise,
     word,
 )
@@ -57,7 +58,8 @@ def all_trials_failed(measured: "Measurement", settings: "Settings") -> Iterator
     told = [_told(measured, kind) for kind, trials in kinds.items() if trials]
     if knows_nothing(measured):
         finished = sum(t.outcome is Outcome.FINISHED for t in measured.trials)
-        told.append(f"{finished} finished, none with more than a constant answer's {measured.constant_score:.3g}")
+        compared = "more" if measured.metric else "less"
+        told.append(f"{finished} finished, none with {compared} than a constant answer's {measured.constant_score:.3g}")
     pruned = sum(t.outcome is Outcome.PRUNED for t in measured.trials)
     told += [f"{pruned} were pruned"] if pruned else []
     worst = max(kinds, key=lambda kind: len(kinds[kind])) if failed else Outcome.FINISHED
@@ -105,7 +107,8 @@ def best_at_edge(measured: "Measurement", settings: "Settings") -> Iterator[Find
     What to try: search again in the range that is suggested, which has the edge inside.
 
     When it is wrong: some edges are set by other things, such as the memory that there is. Natural ones, a share of 0
-    or of 1 and a single unit, are left alone.
+    or of 1 and a single unit, are left alone. Where most of a range explodes and the rest does not care, the edge of
+    the rest may be named more often.
 
     References: CS231n, lecture 6, "be careful with best values on border"; course notes, "neural networks 3".
     """
@@ -192,10 +195,11 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
         return
     first = ranking([c.trial for c in again], higher=bool(measured.metric))[0]
     winner = again[0]
-    if fallen := next((c for c in again if c.trial is first and c.failures and c is not winner), None):
+    if fallen := next((c for c in again if c.trial is first and c.failures), None):
+        other = f"; {_described(measured, winner)} does not." if not winner.failures else ", and so do the next."
         yield one_seed_winner.warning(
             f"the best of one seed, {_described(measured, fallen)}, fails with {_number_of(fallen.failures)} of "
-            f"{settings.seeds}; {_described(measured, winner)} does not.",
+            f"{settings.seeds}{other}",
             suggestion="Take what is best over seeds, as the report does.",
             failures=fallen.failures,
         )
@@ -203,7 +207,7 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
     again = [c for c in again if not c.failures]
     if len(again) < 2:
         return
-    few = student_quantile(TWO_SIGMAS, sum(len(c.scores) - 1 for c in again)) / 2  # they know their scatter badly
+    few = student_quantile(TWO_SIGMAS, seed_freedom(measured)) / 2  # they know their scatter badly
     noise = settings.noise * few * seed_noise(measured) * math.sqrt(2 / min(len(c.scores) for c in again))
     if winner.trial is not first:
         former = next(c for c in again if c.trial is first)
@@ -258,7 +262,9 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
     """
     made = [t for t in measured.trials if t.stage == COARSE and t.outcome not in (Outcome.CRASHED, Outcome.LOST)]
     values = [{t.configuration[p.name] for t in made} for p in measured.space]
-    count = max(map(len, values), default=0) if measured.sampler == "grid" else len(made)
+    entries = measured.planned - settings.fine - settings.top * settings.seeds  # fewer than drawn, if some were alike
+    drawn = round(len(made) * max(1.0, settings.coarse / max(1, entries)))
+    count = max(map(len, values), default=0) if measured.sampler == "grid" else drawn
     if not made or measured.interrupted or len(made) >= math.prod(p.size for p in measured.space):
         return
     chance = 1 - (1 - settings.region) ** count

@@ -88,11 +88,13 @@ class Course:
         epochs: Passes through the training data; less than 1 for a share of one.
         explosion: Multiple of the first cost that ends a trial.
         folds: Trainers of a cross-validation; 0 for the program's own validation split.
+        by_loss: Whether the loss is the score, since there is no metric or nothing to grade.
     """
 
     epochs: float
     explosion: float
     folds: int = 0
+    by_loss: bool = False
 
 
 @dataclass
@@ -128,9 +130,10 @@ class Training:
                 if reason := self._step(batch, recent):
                     return Outcome.EXPLODED, reason
                 continue
-            self.scores.append(graded(self.driven, validation))
+            self.scores.append(graded(self.driven, validation, by_loss=self.course.by_loss))
             if not math.isfinite(self.scores[-1]):
-                return Outcome.EXPLODED, f"the validation {_judge(self.driven)} is {self.scores[-1]:g}"
+                judge = "loss" if self.course.by_loss else self.driven.task.metric
+                return Outcome.EXPLODED, f"the validation {judge} is {self.scores[-1]:g}"
             if watch(self.scores[-1]) and len(self.scores) < self.course.epochs:
                 return Outcome.PRUNED, f"behind the others after {len(self.scores)} of {self.course.epochs:g} epochs"
         return Outcome.FINISHED, ""
@@ -270,13 +273,9 @@ def _validation(driven: "Driven") -> "Part":
     return Part(batches, sizes)
 
 
-def _judge(driven: "Driven") -> str:
-    return driven.task.metric or "loss"
-
-
-def graded(driven: "Driven", validation: "Part") -> float:
-    """The task's metric on these examples; the loss where it has none, and NaN where that is not finite."""
+def graded(driven: "Driven", validation: "Part", *, by_loss: bool) -> float:
+    """The task's metric on these examples, or the loss; NaN where that is not finite."""
     from babysit.parts import looked_at
 
     loss, _, score = looked_at(driven, driven.task, validation)
-    return score if driven.task.metric else loss
+    return loss if by_loss else score

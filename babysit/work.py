@@ -143,7 +143,7 @@ class Worker:
         if configuration is None:
             board.study.sampler = proposer(self.job.seed, board.stage, entry["number"])
             configuration = {parameter.name: parameter.suggested(asked) for parameter in board.space()}
-        course = Course(entry["epochs"], self.job.explosion, self.job.folds)
+        course = Course(entry["epochs"], self.job.explosion, self.job.folds, by_loss=not self.job.higher)
         try:
             found = tried(
                 self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted, self.epoch

@@ -107,3 +107,23 @@ class Lingering(Parabola):
 
 def lingering(width=100):
     return Lingering(width, "relu", 0.0)
+
+
+class Scoreless(Parabola):
+    """Its task has a metric, and its output nothing to grade."""
+
+    def evaluate(self, batch, *, training=False):
+        output = super().evaluate(batch, training=training)
+        return babysit.Output(output.loss)
+
+
+def scoreless(width=100):
+    return Scoreless(width, "relu", 0.0)
+
+
+def unlucky(activation="relu"):
+    """The better activation bears no other seed than the first."""
+    made = Parabola(100, activation, 0.0)
+    first = np.random.RandomState(0).normal(scale=0.01)
+    made.learning_rate = 10.0 if made.luck != first and activation == "relu" else 0.01
+    return made

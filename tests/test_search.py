@@ -178,6 +178,33 @@ def test_without_a_metric_the_loss_is_judged(search):
     assert rules(report).keys() <= {"one-seed-winner"}
 
 
+def test_without_scores_the_loss_is_judged(search):
+    _, report = search("scoreless", *SMALL)
+    assert measured(report)["metric"] == ""
+    assert {t["outcome"] for t in trials(report)} <= {"finished", "exploded"}
+    assert {round(t["score"], 6) for t in trials(report) if t["outcome"] == "finished"} == {0.7}
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+def test_a_trial_that_is_complete_is_not_pruned_nor_one_with_another_seed(search, pruner):
+    _, report = search("trainer", "--pruner", pruner, rates="learning_rate=log:1e-6:0.5")
+    assert {t["outcome"] for t in trials(report, "coarse", "seeds")} == {"finished"}
+
+
+def test_what_was_drawn_twice_is_made_once(search):
+    _, report = search("trainer", "--param", "activation=choice:relu,tanh", rates="")
+    assert [t["configuration"] for t in trials(report, "coarse")] == [{"activation": "tanh"}, {"activation": "relu"}]
+    assert len(trials(report, "fine")) == 2
+    assert "search-too-small" not in rules(report)
+
+
+def test_the_bests_other_seeds_may_explode(search):
+    _, report = search("unlucky", "--param", "activation=choice:relu,tanh", rates="")
+    winner = next(f for f in report["findings"] if f["rule"] == "one-seed-winner")
+    assert winner["severity"] == "warning"
+    assert "activation relu (accuracy 1), fails with 2 other seeds of 2; activation tanh (acc" in winner["message"]
+
+
 # Ctrl-C, and after it
 
 
@@ -236,6 +263,37 @@ def test_a_search_that_has_ended_is_shown_again(search, monkeypatch):
     assert again["results"][0]["steps"] == 0
 
 
+def test_more_trials_go_on_with_those_that_are_there(search):
+    kept = ("--storage", "kept.journal", "--fine", 2)
+    _, first = search("trainer", "--coarse", 4, "--seeds", 1, *kept)
+    _, more = search("trainer", "--coarse", 7, "--seeds", 1, *kept)
+    assert trials(more, "coarse")[:4] == trials(first, "coarse")
+    assert measured(more)["earlier"] == 4
+    _, seeds = search("trainer", "--coarse", 7, "--seeds", 3, *kept)
+    assert measured(seeds)["earlier"] == 9
+    assert trials(seeds, "coarse", "fine") == trials(more, "coarse", "fine")
+    assert len(trials(seeds, "seeds")) == 9
+    assert trials(search("trainer", "--coarse", 4, "--seeds", 1, *kept)[1]) == trials(first)
+
+
+def test_a_trial_that_another_takes_for_dead_is_made_again_and_ends_nothing(search, monkeypatch):
+    from babysit.study import Board
+    from babysit.work import Worker
+
+    show, taken = Worker._watch, []
+
+    def taken_for_dead(worker, asked):
+        if not taken:
+            taken.append(asked.number)
+            Board(worker.boards[0].storage, worker.job.names["coarse"], "coarse", higher=True).reclaim(lambda who: True)
+        return show(worker, asked)
+
+    _, expected = search("trainer", *SMALL)
+    monkeypatch.setattr(Worker, "_watch", taken_for_dead)
+    done, report = search("trainer", *SMALL)
+    assert (done.code, taken, trials(report)) == (0, [0], trials(expected))
+
+
 def test_a_torn_last_line_is_no_end_of_a_study(search, here):
     _, first = search("trainer", *SMALL, "--storage", "kept.journal")
     with (here / "kept.journal").open("a") as journal:
@@ -259,6 +317,7 @@ def test_a_torn_last_line_is_no_end_of_a_study(search, here):
         (("--storage", "no/such/file"), "no/such/file can't be written: No such file or directory; --storage names"),
         (("--storage", "nothing://here"), "the storage nothing://here can't be opened: "),
         (("--sampler", "grid", "--coarse", "1", "--param", "activation=choice:relu,tanh"), "a grid of 1 trials is too"),
+        (("--sampler", "grid", "--fine", "1", "--param", "activation=choice:relu,tanh"), "a grid of 1 trials is too"),
     ],
 )
 def test_what_makes_no_sense_is_refused_ahead_of_any_trial(search, here, options, message):
@@ -266,6 +325,12 @@ def test_what_makes_no_sense_is_refused_ahead_of_any_trial(search, here, options
     assert (done.code, report) == (2, None)
     assert done.said.startswith("babysit: ")
     assert message in done.said
+
+
+def test_a_password_is_in_no_report(search):
+    """Not even among the settings; SQLite takes none, and has no use for the query."""
+    _, report = search("trainer", *SMALL, "--storage", "sqlite:///kept.db?password=secret")
+    assert "secret" not in json.dumps(report)
 
 
 def test_a_password_is_not_shown(search):

@@ -108,6 +108,32 @@ def test_other_seeds_that_failed_are_left_out():
     assert scores(searched(first, *seeds)) == [(0.6, 0.7)]
 
 
+def test_what_failed_with_another_seed_comes_last():
+    sure, lucky, once = (trial(configuration(hidden=h), s) for h, s in ((64, 0.6), (128, 0.9), (256, 0.8)))
+    seeds = [replace(sure, stage=SEEDS, seed=k, score=0.6) for k in (1, 2)]
+    seeds += [replace(lucky, stage=SEEDS, seed=1, score=0.95), failed(lucky.configuration, stage=SEEDS, seed=2)]
+    found = searched(sure, lucky, once, *seeds)
+    assert [c.trial for c in candidates(found)] == [sure, once, lucky]
+    assert [(c.scores, c.failures) for c in candidates(found)] == [((0.6,) * 3, 0), ((0.8,), 0), ((0.9, 0.95), 1)]
+    assert best(found).trial is sure
+
+
+@pytest.mark.parametrize("outcome", BAD)
+def test_a_configuration_that_fails_with_every_other_seed_is_no_candidate_run_once(outcome):
+    lucky, other = trial(configuration(), 0.9), trial(configuration(hidden=64), 0.3)
+    seeds = [failed(configuration(), outcome, stage=SEEDS, seed=k) for k in (1, 2)]
+    found = candidates(searched(lucky, other, *seeds))
+    assert [(c.trial, c.scores, c.failures) for c in found] == [(other, (0.3,), 0), (lucky, (0.9,), 2)]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", ""])
+def test_where_all_failed_with_another_seed_their_first_scores_decide(metric):
+    made = [trial(configuration(hidden=h), s) for h, s in ((64, 0.6), (128, 0.9))]
+    seeds = [failed(t.configuration, stage=SEEDS, seed=1) for t in made]
+    found = searched(*made, *seeds, metric=metric)
+    assert [c.trial for c in candidates(found)] == ranking(made, higher=bool(metric))
+
+
 @pytest.mark.parametrize("trials", [(), tuple(failed(t.configuration, o) for t in ONCE[:3] for o in BAD)])
 def test_nothing_finished_and_nothing_is_the_best(trials):
     found = searched(*trials)
@@ -162,9 +188,12 @@ def test_a_search_knows_nothing_that_beats_no_constant_answer(constant, expected
     assert knows_nothing(found) is expected
 
 
-def test_a_loss_is_held_against_no_constant_answer():
-    found = searched(trial(configuration(), 0.7), metric="", constant_score=math.nan)
-    assert not knows_nothing(found)
+@pytest.mark.parametrize(
+    ("constant", "expected"), [(2.3, False), (0.71, False), (0.7, True), (0.69, True), (math.nan, False)]
+)
+def test_a_loss_knows_nothing_that_is_no_lower_than_a_constant_answer_s(constant, expected):
+    made = [trial(configuration(), 0.7), trial(configuration(hidden=64), 0.8)]
+    assert knows_nothing(searched(*made, metric="", constant_score=constant)) is expected
 
 
 # Failures

@@ -17,10 +17,14 @@ DROPOUT = Parameter("dropout", "uniform", 0.0, 0.8)
 HIDDEN = Parameter("hidden", "int", 32, 512)
 WIDTH = Parameter("width", "log-int", 8, 1024)
 ACTIVATION = Parameter("activation", "choice", choices=("relu", "tanh", "elu"))
+OFFSET = Parameter("offset", "uniform", -10.0, 0.0)  # with no natural end
+LAYERS = Parameter("layers", "int", 0, 10)
+SHIFT = Parameter("shift", "int", -3, 3)
 RANGES = (RATE, DROPOUT, HIDDEN, WIDTH)
 KINDS = "kinds are log, uniform, int, log-int, choice"
 
 EVEN = [(n + 0.5) / 30 for n in range(30)]  # a tenth of them at each edge, a third near it
+INSIDE = (0.5, 0.4, 0.6, 0.45, 0.55)
 UPWARD, DOWNWARD = (0.92, 0.8, 0.9, 0.7, 0.75), (0.08, 0.2, 0.1, 0.3, 0.25)
 
 places = st.floats(0, 1)
@@ -286,6 +290,22 @@ def test_ends_are_shown_like_values(parameter, text):
     assert parameter.ends == text
 
 
+@pytest.mark.parametrize(
+    ("parameter", "size"),
+    [
+        (RATE, math.inf),
+        (DROPOUT, math.inf),
+        (HIDDEN, 481),
+        (WIDTH, 1017),
+        (SHIFT, 7),
+        (Parameter("a", "int", 3, 3), 1),
+        (ACTIVATION, 3),
+    ],
+)
+def test_whole_numbers_and_choices_have_so_many_values(parameter, size):
+    assert parameter.size == size
+
+
 # Natural ends
 
 
@@ -454,6 +474,36 @@ def test_any_five_lean_as_scipy_s_binomial_has_it(best, others):
         assert leaning(best, tried) == edge(best[0]) * (chance <= ALARM)
 
 
+NEAREST = [place for place in EVEN if place < NEAR]  # ten of thirty, three of them at the edge
+UPPERMOST = [1 - place for place in NEAREST]
+
+
+@pytest.mark.parametrize(
+    ("best", "finished", "side"),
+    [
+        (DOWNWARD, NEAREST, -1),  # nothing but what is near the edge finishes
+        (UPWARD, UPPERMOST, 1),
+        (DOWNWARD, [*NEAREST, *[0.5] * 10], -1),  # the better half is near it
+        (DOWNWARD, [*NEAREST, *[0.5] * 11], -1),  # ten of 21
+        (DOWNWARD, [*NEAREST[:9], 0.5, *[0.2] * 10], 0),  # one of them is not
+        (DOWNWARD, [*NEAREST[:5], *[0.5] * 5], -1),
+        (DOWNWARD, [*NEAREST[:4], 0.5, *[0.2] * 5], 0),
+        (DOWNWARD, NEAREST[:5], -1),  # five, at least
+        (DOWNWARD, [*NEAREST[:4], 0.5], 0),  # the fifth of five is not near it
+        (DOWNWARD, UPPERMOST, 0),  # at the other edge
+        (INSIDE, NEAREST, 0),  # the very best is not at the edge
+        (DOWNWARD[:4], NEAREST, 0),  # too few to tell
+    ],
+)
+def test_what_exploded_counts_where_the_better_half_of_what_finished_is_near_the_edge(best, finished, side):
+    assert leaning(best, finished, EVEN * 2) == side
+
+
+@pytest.mark.parametrize("finished", [NEAREST, NEAREST[:5]])
+def test_where_nothing_exploded_all_that_was_tried_near_an_edge_leans_nowhere(finished):
+    assert leaning(DOWNWARD, finished) == leaning(DOWNWARD, finished, ()) == leaning(DOWNWARD, finished, finished) == 0
+
+
 # Parts of a range
 
 
@@ -463,10 +513,16 @@ def test_any_five_lean_as_scipy_s_binomial_has_it(best, others):
         (RATE, 0.2, 0.6, 1e-5, 1e-3),
         (RATE, -0.2, 1.2, 1e-7, 1.0),
         (DROPOUT, 0.25, 0.5, 0.2, 0.4),
-        (DROPOUT, -0.2, 1.2, 0.0, 0.8),
+        (DROPOUT, -0.2, 1.2, 0.0, 0.96),  # no share below 0
+        (DROPOUT, -0.2, 1.5, 0.0, 1.0),  # nor above 1
+        (OFFSET, -0.2, 1.2, -12.0, 2.0),
+        (Parameter("a", "uniform", 1.0, 3.0), -1.0, 1.5, 0.0, 4.0),
         (HIDDEN, 0.5, 0.75, 272, 392),
         (HIDDEN, 0.5 + 1e-3, 0.75 + 1e-3, 272, 393),  # outward to whole numbers
-        (HIDDEN, -0.2, 1.2, 32, 512),
+        (HIDDEN, -0.2, 1.2, 1, 608),
+        (HIDDEN, -0.05, 1.0 + 1e-3, 8, 513),
+        (LAYERS, -0.5, 1.5, 0, 15),
+        (SHIFT, -0.5, 1.5, -6, 6),
         (WIDTH, 1 / 7 + 1e-3, 2 / 7 + 1e-3, 16, 33),
         (WIDTH, -1, 8 / 7 - 1e-4, 1, 2048),  # not below 1
     ],
@@ -553,8 +609,9 @@ def test_some_of_the_range_is_kept_however_close_the_best_are(parameter, where):
         ((0.08, 0.2, 0.1, 0.5, 0.5, 0.01, 0.02, 0.03), 0.0, 0.6),
     ],
 )
-def test_on_a_log_scale_it_goes_on_beyond_an_edge_that_the_best_lean_to(where, first, last):
-    assert ends(about(RATE, *where), RATE) == (pytest.approx(first, abs=1e-9), pytest.approx(last))
+@pytest.mark.parametrize("parameter", [RATE, OFFSET])
+def test_it_goes_on_beyond_an_edge_that_the_best_lean_to(parameter, where, first, last):
+    assert ends(about(parameter, *where), parameter) == (pytest.approx(first, abs=1e-9), pytest.approx(last))
 
 
 @pytest.mark.parametrize(
@@ -591,14 +648,19 @@ def test_whether_it_goes_on_depends_on_where_all_trials_lie(tried, first):
         (DROPOUT, (0.02, 0.2), 0.0, 0.24),
         (DROPOUT, (0.98, 0.8), 0.56, 0.8),
         (DROPOUT, DOWNWARD, 0.0, 0.32),
-        (DROPOUT, UPWARD, 0.48, 0.8),
+        (DROPOUT, UPWARD, 0.48, 0.96),
+        (Parameter("share", "uniform", 0.1, 0.9), UPWARD, 0.58, 1.0),  # to the natural end
+        (Parameter("share", "uniform", 0.1, 0.9), DOWNWARD, 0.0, 0.42),
         (HIDDEN, (0.02, 0.19), 32, 172),
         (HIDDEN, (1.0, 0.8), 368, 512),
-        (HIDDEN, DOWNWARD, 32, 224),
-        (HIDDEN, UPWARD, 320, 512),
+        (HIDDEN, DOWNWARD, 1, 224),
+        (HIDDEN, UPWARD, 320, 608),
+        (LAYERS, DOWNWARD, 0, 4),
+        (LAYERS, UPWARD, 6, 12),
+        (SHIFT, DOWNWARD, -5, 0),
     ],
 )
-def test_on_other_scales_it_ends_where_the_range_does(parameter, where, low, high):
+def test_shares_and_counts_go_no_further_than_their_natural_ends(parameter, where, low, high):
     found = about(parameter, *where)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
@@ -621,14 +683,19 @@ def test_the_finer_range_holds_the_best(parameter, where, others):
     assert found.place(parameter.at(where[0])) == pytest.approx(0.5, abs=0.5)
 
 
-@given(st.sampled_from(RANGES), st.lists(places, min_size=1, max_size=7))
+@given(
+    st.sampled_from([*RANGES, OFFSET]),
+    st.lists(places, min_size=1, max_size=7) | st.permutations(UPWARD) | st.permutations(DOWNWARD),
+)
 def test_it_lies_within_the_whole_one_but_for_the_edge_that_the_best_lean_to(parameter, where):
     found = about(parameter, *where)
-    side = leaning([parameter.place(parameter.at(place)) for place in where[:LEADERS]], EVEN) * parameter.is_log
-    assert parameter.low * (1 - 1e-9) <= found.low or side < 0
-    assert found.high <= parameter.high * (1 + 1e-9) or side > 0
-    assert side >= 0 or found.low < parameter.low
+    side = leaning([parameter.place(parameter.at(place)) for place in where[:LEADERS]], EVEN)
+    least, most = parameter.limits
+    assert parameter.place(found.low) >= -1e-9 or side < 0
+    assert parameter.place(found.high) <= 1 + 1e-9 or side > 0
+    assert side >= 0 or found.low < parameter.low or parameter.low == least
     assert side <= 0 or found.high > parameter.high
+    assert least <= found.low < found.high <= most
 
 
 def test_of_a_choice_the_best_ones_are_kept_in_their_order():
@@ -644,6 +711,25 @@ def test_each_parameter_has_its_own_finer_range():
     assert (rate.low, rate.high) == (pytest.approx(10**-3.75), pytest.approx(10**-2.25))
     assert activation.choices == ("tanh",)
     assert (hidden.low, hidden.high) == (52, 512)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "low", "high"),
+    [
+        (Parameter("hidden", "int", 6, 200), 1, 84),
+        (Parameter("hidden", "log-int", 6, 200), 2, 25),
+        (RATE, 1e-7, 1e-4),
+        (OFFSET, -12.0, -6.0),
+    ],
+)
+def test_it_goes_on_beyond_the_edge_that_alone_does_not_explode(parameter, low, high):
+    best, finished, tried = (
+        [{parameter.name: parameter.at(place)} for place in some] for some in (DOWNWARD, NEAREST, EVEN)
+    )
+    (found,) = finer((parameter,), best, finished, tried)
+    (without,) = finer((parameter,), best, finished)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (without.low, without.high) == (pytest.approx(parameter.low), found.high)
 
 
 def test_each_parameter_goes_on_beyond_an_edge_of_its_own():

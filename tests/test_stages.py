@@ -246,6 +246,16 @@ def test_trials_that_were_all_drawn_at_an_edge_lead_nowhere_beyond_it():
     assert fine((RATE,), made, Settings(), 0, higher=True).space[0].high == RATE.high
 
 
+@pytest.mark.parametrize(("outcome", "beyond"), [(Outcome.EXPLODED, True), (Outcome.CRASHED, False)])
+def test_it_goes_on_beyond_the_edge_where_nothing_else_finishes_since_it_explodes(outcome, beyond):
+    hidden = Parameter("hidden", "int", 6, 200)
+    values = [round(hidden.at((n + 0.5) / 30)) for n in range(30)]
+    made = [trial({"hidden": v}, 0.9 - 0.01 * n) for n, v in enumerate(values)]
+    made[10:] = [failed(t.configuration, outcome) for t in made[10:]]
+    (found,) = fine((hidden,), made, Settings(), 0, higher=True).space
+    assert found.low == (1 if beyond else 6)
+
+
 def test_lower_losses_draw_the_finer_range_where_there_is_no_metric():
     made = [trial({"learning_rate": 10.0**-k}, float(k)) for k in (1, 2, 3, 4, 5, 6) for _ in range(5)]
     high, low = (fine((RATE,), made, Settings(), 0, higher=higher).space[0] for higher in (True, False))
@@ -263,6 +273,27 @@ def test_lower_losses_draw_the_finer_range_where_there_is_no_metric():
 def test_there_may_be_no_fine_stage(tried, settings):
     stage = fine(SPACE, tried, settings, 0, higher=True)
     assert (stage.name, stage.space, stage.entries) == (FINE, SPACE, ())
+
+
+@pytest.mark.parametrize("sampler", ["random", "quasi-random"])
+def test_what_was_drawn_before_is_left_out(sampler):
+    depth = Parameter("depth", "int", 1, 4)
+    stage = coarse((ACTIVATION, depth), Settings(coarse=20, sampler=sampler), 7)
+    drawn = configurations((ACTIVATION, depth), 20, sampler, 7)
+    made = [e.configuration for e in stage.entries]
+    assert made == [c for n, c in enumerate(drawn) if c not in drawn[:n]]
+    assert len(made) < 20
+    assert [(e.number, e.seed) for e in stage.entries] == [(n, 7) for n in range(len(made))]
+
+
+def test_a_fine_stage_of_choices_has_each_of_them_once():
+    made = [trial({"activation": a}, 0.5 + 0.01 * n, number=n) for n, a in enumerate(("relu", "tanh") * 3)]
+    entries = fine((ACTIVATION,), made, Settings(fine=15), 0, higher=True).entries
+    assert sorted(e.configuration["activation"] for e in entries) == ["relu", "tanh"]
+
+
+def test_what_a_sampler_draws_later_is_left_to_it():
+    assert len(coarse((ACTIVATION,), Settings(coarse=9, sampler="tpe"), 0).entries) == 9
 
 
 def test_the_last_seed_is_followed_by_the_first():

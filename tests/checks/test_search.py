@@ -9,6 +9,8 @@ import yaml
 from faults import spoiled
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
+from scipy.stats import t as student
 from search_trials import (
     ACTIVATION,
     COARSE_TRIALS,
@@ -191,6 +193,13 @@ def test_trials_that_beat_no_constant_answer_have_failed(constant, expected):
     assert judged(replace(HEALTHY, constant_score=constant)) == expected
 
 
+@pytest.mark.parametrize(("constant", "expected"), [(2.3, set()), (0.11, set()), (0.1, FAILED), (0.05, FAILED)])
+def test_losses_below_no_constant_answer_s_have_failed(constant, expected):
+    lower = tuple(replace(t, score=1 - t.score) for t in HEALTHY.trials)
+    lower = tuple(replace(t, score=t.score - 0.0272) for t in lower)  # the best mean is 0.1
+    assert judged(replace(HEALTHY, metric="", trials=lower, constant_score=constant)) == expected
+
+
 def test_one_that_finished_is_enough():
     made = every(Outcome.EXPLODED)
     assert judged(replace(made, trials=(*made.trials, trial(SPREAD[0], 0.5)))) == set()
@@ -216,16 +225,22 @@ REST = "learning_rate from 1.16e-06 to 0.0613, hidden from 38 to 498"
             every(Outcome.CRASHED, "trainer() failed: ValueError: no such layer."),
             f"none of 30 trials has come to anything: 30 crashed ({REST}), the first since trainer() failed: "
             "ValueError: no such layer.",
-            "Leave out what the program doesn't take; its own message is above.",
+            "Leave out of the ranges what the program doesn't take; its own message is above.",
         ),
         (
             every(Outcome.LOST, "its worker died three times"),
             f"none of 30 trials has come to anything: 30 lost ({REST}), the first since its worker died three times.",
-            "Leave out what the program doesn't take; its own message is above.",
+            "Leave out of the ranges what the program doesn't take; its own message is above.",
         ),
         (
             replace(HEALTHY, constant_score=0.95),
             "none of 51 trials has come to anything: 51 finished, none with more than a constant answer's 0.95.",
+            "Train for longer, or search higher learning rates, such as --param learning_rate=log:0.00215:31.6; look "
+            "at `babysit overfit` and `babysit lr-scan`.",
+        ),
+        (
+            replace(HEALTHY, metric="", constant_score=0.1),
+            "none of 51 trials has come to anything: 51 finished, none with less than a constant answer's 0.1.",
             "Train for longer, or search higher learning rates, such as --param learning_rate=log:0.00215:31.6; look "
             "at `babysit overfit` and `babysit lr-scan`.",
         ),
@@ -357,8 +372,8 @@ def test_a_choice_has_no_edge():
 
 def test_the_lowest_losses_are_the_best_where_there_is_no_metric():
     made = at_places(RATE, *DOWNWARD)
-    lower = replace(made, metric="", trials=tuple(replace(t, score=1 - t.score) for t in made.trials))
-    assert judged(lower) == EDGE
+    lower = tuple(replace(t, score=1 - t.score) for t in made.trials)
+    assert judged(replace(made, metric="", trials=lower, constant_score=2.3)) == EDGE
     assert judged(replace(made, metric="", constant_score=math.nan)) == set()
 
 
@@ -441,6 +456,16 @@ def test_other_seeds_say_nothing_of_an_edge():
             "Look there next: --param learning_rate=log:1.47e-11:6.81e-05.",
         ),
         (
+            beyond(0.02),
+            "the best learning_rate, 1.26e-06, lies at the lower end of the range 1e-06 to 0.1.",
+            "Look there next: --param learning_rate=log:5.84e-10:0.00271.",
+        ),
+        (
+            beyond(-0.05, HIDDEN, width=0.1),
+            "the best hidden, 8, lies beyond the lower end of the range 32 to 512.",
+            "Look there next: --param hidden=int:1:179.",
+        ),
+        (
             beyond(-0.2, WIDTH, width=3 / 7),  # as far as there are any
             "the best width, 3, lies beyond the lower end of the range 8 to 1024.",
             "Look there next: --param width=log-int:1:31.",
@@ -466,15 +491,39 @@ def test_each_parameter_has_edges():
     assert [f.where for f in edges(made)] == ["learning_rate", "offset"]
 
 
-def test_a_finer_range_beyond_the_edge_may_have_the_best_inside():
+@pytest.mark.parametrize(("place", "expected"), [(0.05, EDGE), (0.099, EDGE), (0.101, set()), (0.15, set())])
+def test_a_finer_range_beyond_the_edge_may_have_the_best_inside(place, expected):
     made = at_places(RATE, *DOWNWARD)
-    inside = trial({"learning_rate": RATE.at(0.05)}, 0.9, stage=FINE, epochs=5.0)
-    assert judged(replace(made, trials=(*made.trials, inside), finer=(replace(RATE, low=1e-9),))) == set()
+    inside = trial({"learning_rate": RATE.at(place)}, 0.9, stage=FINE, epochs=5.0)
+    assert judged(replace(made, trials=(*made.trials, inside), finer=(replace(RATE, low=1e-9),))) == expected
 
 
-@pytest.mark.parametrize(("place", "expected"), [(-0.01, EDGE), (-0.3, EDGE), (0.01, set())])
-def test_the_best_beyond_an_edge(place, expected):
-    assert judged(beyond(place)) == expected
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [(-0.01, EDGE), (-0.3, EDGE), (0.01, EDGE), (0.099, EDGE), (0.101, set()), (0.5, set()), (0.99, set())],
+)
+@pytest.mark.parametrize("parameter", [RATE, OFFSET])
+def test_the_best_at_or_beyond_an_edge_that_the_finer_range_went_beyond(parameter, place, expected):
+    assert judged(beyond(place, parameter)) == expected
+
+
+@pytest.mark.parametrize(("place", "expected"), [(0.01, set()), (0.99, set()), (1.2, EDGE), (0.5, set())])
+def test_the_best_at_or_beyond_the_upper_edge(place, expected):
+    made = at_places(RATE, 0.5, 0.98, 0.3, 0.7, 0.4)
+    best = trial({"learning_rate": RATE.at(place)}, 0.9, stage=FINE, epochs=5.0)
+    finer = replace(RATE, low=RATE.at(0.6), high=RATE.at(1.3 if place > 1 else 1.0))
+    assert judged(replace(made, trials=(*made.trials, best), finer=(finer,))) == expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"), [(Outcome.EXPLODED, EDGE), (Outcome.CRASHED, set()), (Outcome.FINISHED, EDGE)]
+)
+def test_where_only_the_range_near_an_edge_does_not_explode_that_edge_is_named(outcome, expected):
+    hidden = Parameter("hidden", "int", 6, 200)
+    values = [round(hidden.at((n + 0.5) / 40)) for n in range(40)]
+    made = [trial({"hidden": v}, 0.9 - 0.01 * n, number=n) for n, v in enumerate(values)]
+    made[13:] = [replace(t, outcome=outcome, score=t.score - 0.1, reason="no") for t in made[13:]]
+    assert {f for f in judged(searched(*made, space=(hidden,))) if f[0] == "best-at-edge"} == expected
 
 
 @pytest.mark.parametrize(
@@ -543,14 +592,14 @@ def share_named(name, made):
 
 def test_of_those_at_an_edge_1_in_9_is_named_where_a_parameter_does_not_matter():
     draw = np.random.default_rng(0)
-    made = [without_effect(OFFSET, draw) for _ in range(2000)]
+    made = [without_effect(OFFSET, draw) for _ in range(1000)]
     named = [bool(edges(measured)) for measured in made]
     best = [OFFSET.place(max(m.trials, key=lambda t: t.score).configuration["offset"]) for m in made]
     at_edge = [not 0.1 <= place <= 0.9 for place in best]
     assert not any(n and not e for n, e in zip(named, at_edge, strict=True))
-    assert sum(at_edge) / 2000 == pytest.approx(0.2, abs=0.03)
+    assert sum(at_edge) / 1000 == pytest.approx(0.2, abs=0.03)
     assert sum(named) / sum(at_edge) == pytest.approx(1 / 9, abs=0.04)
-    assert sum(named) / 2000 == pytest.approx(1 / 45, abs=0.01)
+    assert sum(named) / 1000 == pytest.approx(1 / 45, abs=0.01)
 
 
 def few(levels):
@@ -561,7 +610,7 @@ def few(levels):
 @pytest.mark.parametrize("parameter", [RATE, WIDTH, NEGATIVE, *map(few, (30, 6, 5, 4, 3, 2))])
 def test_a_few_values_of_a_parameter_are_named_no_more_often(parameter):
     draw = np.random.default_rng(0)
-    share = share_named(parameter.name, [without_effect(parameter, draw) for _ in range(1000)])
+    share = share_named(parameter.name, [without_effect(parameter, draw) for _ in range(500)])
     assert share <= 0.05
     assert (share > 0) is (parameter.high - parameter.low != 1)  # two values have no inside
 
@@ -577,7 +626,7 @@ def test_a_longer_fine_stage_names_it_no_more_often(parameter):
 def test_a_grid_names_it_no_more_often(parameter):
     space = (RATE, parameter)
     draw = np.random.default_rng(0)
-    made = [searched(*scored(grid(space, 30), 0.3, draw), space=space, sampler="grid") for _ in range(500)]
+    made = [searched(*scored(grid(space, 30), 0.3, draw), space=space, sampler="grid") for _ in range(250)]
     assert share_named(parameter.name, made) <= 0.05
     assert share_named(parameter.name, [longer(measured, draw) for measured in made]) <= 0.05
 
@@ -592,7 +641,7 @@ def test_a_grid_whose_trials_are_all_as_good_has_its_best_at_no_edge(space):
 def test_where_half_a_range_explodes_the_other_half_is_named_no_more_often():
     draw = np.random.default_rng(0)
     made = []
-    for _ in range(1000):
+    for _ in range(500):
         measured = without_effect(RATE, draw)
         ends = [
             failed(t.configuration) if t.configuration["learning_rate"] > RATE.at(0.5) else t for t in measured.trials
@@ -605,7 +654,8 @@ def test_where_half_a_range_explodes_the_other_half_is_named_no_more_often():
 # Winners by their seed
 
 
-TOLD = ((0.90, 0.88, 0.92), (0.85, 0.83, 0.87))  # means differ by 0.05; 2 * 0.02 * sqrt(2 / 3) = 0.0327 is noise
+TOLD = ((0.90, 0.88, 0.92), (0.85, 0.83, 0.87))  # means differ by 0.05; 2.87 * 0.02 * sqrt(2 / 3) = 0.0468 is noise
+PLAIN = ((0.75, 0.73, 0.77), (0.72, 0.70, 0.74))  # far behind
 ONE, TWO = "learning_rate 1.51e-05, hidden 231, activation tanh", "learning_rate 0.000229, hidden 430, activation relu"
 
 
@@ -613,8 +663,10 @@ ONE, TWO = "learning_rate 1.51e-05, hidden 231, activation tanh", "learning_rate
     ("rows", "expected"),
     [
         (TOLD, set()),
-        ([TOLD[0], (0.868, 0.848, 0.888)], TIED),  # by 0.032
-        ([TOLD[0], (0.867, 0.847, 0.887)], set()),  # by 0.033
+        ([TOLD[0], (0.854, 0.834, 0.874)], TIED),  # by 0.046
+        ([TOLD[0], (0.853, 0.833, 0.873)], set()),  # by 0.047
+        ([TOLD[0], (0.867, 0.847, 0.887), *PLAIN], TIED),  # by 0.033, of four that scatter as much: 8 of freedom
+        ([TOLD[0], (0.861, 0.841, 0.881), *PLAIN], set()),  # by 0.039
         ([TOLD[0], TOLD[0]], TIED),
         ([TOLD[0], TOLD[1], (0.88, 0.86, 0.90)], TIED),
         ([TOLD[0]], set()),  # nothing to tell it from
@@ -631,7 +683,7 @@ def test_winners_by_their_seed(rows, expected):
     assert {f for f in judged(repeated(*rows)) if f[0] == "one-seed-winner"} == expected
 
 
-@pytest.mark.parametrize(("noise", "expected"), [(2.0, set()), (3.0, set()), (3.1, TIED)])
+@pytest.mark.parametrize(("noise", "expected"), [(2.0, set()), (2.1, set()), (2.2, TIED)])
 def test_how_many_errors_tell_is_a_setting(noise, expected):
     assert judged(repeated(*TOLD), noise=noise) == expected
 
@@ -645,7 +697,7 @@ def test_more_seeds_tell_more():
 def test_the_lowest_mean_wins_where_there_is_no_metric():
     rows = [(0.50, 0.60, 0.60), (0.51, 0.505, 0.51), (0.7, 0.7, 0.7), (0.8, 0.8, 0.8)]
     made = repeated(*rows)
-    assert only(replace(made, metric=""), "one-seed-winner").message.startswith(
+    assert only(replace(made, metric="", constant_score=2.3), "one-seed-winner").message.startswith(
         f"the best of one seed, {ONE} (loss 0.5667), is no more than 0.5667 over 3 seeds;"
     )
 
@@ -658,13 +710,13 @@ def test_what_knows_nothing_has_no_winner():
 def test_messages_of_winners_by_their_seed():
     tied = only(repeated(TOLD[0], (0.87, 0.85, 0.89)), "one-seed-winner")
     assert tied.message == (
-        f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.87): with 3 seeds, differences below 0.033 are "
+        f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.87): with 3 seeds, differences below 0.047 are "
         "noise."
     )
     assert tied.suggestion == (
         "Take the cheaper of the two; where the difference matters, run them with more seeds (--seeds)."
     )
-    assert tied.evidence["noise"] == pytest.approx(2 * 0.02 * math.sqrt(2 / 3))
+    assert tied.evidence["noise"] == pytest.approx(student.isf(norm.sf(2), 4) * 0.02 * math.sqrt(2 / 3), rel=1e-3)
     assert tied.evidence["means"] == pytest.approx([0.9, 0.87])
     alike = only(repeated((0.9, 0.9), (0.9, 0.9)), "one-seed-winner")
     assert alike.message == f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.9), whatever the seed."
@@ -677,17 +729,55 @@ def test_messages_of_winners_by_their_seed():
     assert lucky.suggestion == "Take what is best over seeds, as the report does."
 
 
+def fallen(*rows, outcome=Outcome.EXPLODED):
+    """As `repeated`; where a score is None, that seed failed."""
+    made = repeated(*([math.nan if s is None else s for s in row] for row in rows))
+    ended = [replace(t, outcome=outcome, reason="no") if math.isnan(t.score) else t for t in made.trials]
+    return replace(made, trials=tuple(ended))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(0.90, None, 0.9), (0.80, 0.80, 0.80)], LUCKY),
+        ([(0.90, None, None), (0.80, 0.80, 0.80)], LUCKY),
+        ([(0.90, None, 0.9), (0.80, 0.82, 0.78), (0.80, 0.82, 0.78)], LUCKY),  # said alone
+        ([(0.90, 0.90, 0.90), (0.80, None, 0.80)], set()),  # it was not the best
+        ([(0.90, 0.88, 0.92), (0.89, None, 0.89), (0.90, 0.88, 0.92)], TIED),
+        ([(0.90, 0.88, 0.92), (0.95, None, 0.95), (0.90, 0.88, 0.92)], LUCKY),
+        ([(0.90, None, 0.90)], set()),  # there is no other
+    ],
+)
+@pytest.mark.parametrize("outcome", [Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST])
+def test_a_winner_that_fails_with_another_seed(rows, expected, outcome):
+    assert {f for f in judged(fallen(*rows, outcome=outcome)) if f[0] == "one-seed-winner"} == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "mean", "what", "failures"),
+    [((0.90, None, 0.92), "0.91", "1 other seed", 1), ((0.90, None, None), "0.9", "2 other seeds", 2)],
+)
+def test_messages_of_winners_that_fail_with_another_seed(row, mean, what, failures):
+    finding = only(fallen(row, (0.80, 0.82, 0.78)), "one-seed-winner")
+    assert finding.message == (
+        f"the best of one seed, {ONE} (accuracy {mean}), fails with {what} of 2; {TWO} (accuracy 0.8) does not."
+    )
+    assert finding.suggestion == "Take what is best over seeds, as the report does."
+    assert finding.evidence == {"failures": failures}
+
+
 def test_a_configuration_that_was_drawn_twice_is_not_told_from_itself():
     made = [trial({"activation": a}, s, number=n) for n, (a, s) in enumerate([("relu", 0.9), ("tanh", 0.8)] * 15)]
     again = [trial({"activation": "relu"}, 0.9 + 0.01 * k, stage=SEEDS, seed=k) for k in (1, 2)] * 3
     assert judged(searched(*made, *again, space=(ACTIVATION,))) == set()
 
 
-def test_equal_configurations_are_called_different_once_in_20_searches_of_many_seeds():
+@pytest.mark.parametrize("seeds", [2, 3, 20])
+def test_equal_configurations_are_called_different_once_in_20_searches_however_few_the_seeds(seeds):
     draw = np.random.default_rng(0)
-    rows = draw.normal(0.8, 0.01, size=(300, 2, 20))
+    rows = draw.normal(0.8, 0.01, size=(200, 2, seeds))
     told = sum(not judged(repeated(*row.tolist())) & TIED for row in rows)
-    assert told / 300 == pytest.approx(0.05, abs=0.03)
+    assert told / 200 == pytest.approx(0.045, abs=0.03)
 
 
 # Searches that are too small
@@ -741,9 +831,23 @@ def test_a_search_that_was_interrupted_is_not_called_small():
     assert HEALTHY.interrupted is False
 
 
-def test_a_space_of_choices_is_not_small():
-    made = [trial(c, 0.5) for c in spread((ACTIVATION,), 4)]
-    assert judged(searched(*made, space=(ACTIVATION,))) == set()
+@pytest.mark.parametrize(
+    ("space", "count", "expected"),
+    [
+        ((ACTIVATION,), 2, set()),
+        ((ACTIVATION,), 1, SMALL),
+        ((DEPTH,), 10, set()),
+        ((DEPTH,), 9, SMALL),
+        ((DEPTH, ACTIVATION), 20, set()),
+        ((DEPTH, ACTIVATION), 19, SMALL),
+        ((ACTIVATION, RATE), 20, SMALL),  # of a range there is always more
+    ],
+)
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_a_space_all_of_which_was_tried_is_not_small(space, count, expected, sampler):
+    made = [trial(c, 0.5, number=n) for n, c in enumerate(grid(space, math.prod(min(p.size, 10) for p in space)))]
+    measured = searched(*made[:count], space=space, sampler=sampler)
+    assert {f for f in judged(measured) if f[0] == "search-too-small"} == expected
 
 
 @pytest.mark.parametrize(
@@ -809,7 +913,10 @@ def test_facts():
         "space": "learning_rate log:1e-06:0.1, hidden int:32:512, activation choice:relu,tanh",
         "finer": "learning_rate log:0.0001:0.01, hidden int:128:320, activation choice:relu,tanh",
         "trials": "30 coarse, 15 fine, 6 with other seeds; 51 finished",
-        "the best": "accuracy 0.8728, mean of 3 seeds: learning_rate 0.00068, hidden 221, activation relu",
+        "the best": (
+            "accuracy 0.8728 after 5 epochs, mean of 3 seeds: learning_rate 0.00068, hidden 221, activation relu"
+        ),
+        "one answer for all": "accuracy 0.1",
         "scatter over seeds": "0.0001",
         "what mattered": "learning_rate 75 %, hidden 20 %, activation 5 %",
     }
@@ -826,16 +933,41 @@ def test_facts():
             "30 coarse, 15 fine, 6 with other seeds; 46 finished, 2 exploded, 1 pruned, 1 crashed, 1 lost",
         ),
         (replace(HEALTHY, earlier=9), "made earlier", "9 of them, kept in search.journal"),
-        (of_size(3), "the best", "accuracy 0.7199: learning_rate 0.00348, hidden 148, activation relu"),
-        (of_size(3, metric=""), "the best", "loss 0.5825: learning_rate 1.51e-05, hidden 231, activation tanh"),
+        (of_size(3), "the best", "accuracy 0.7199 after 1 epoch: learning_rate 0.00348, hidden 148, activation relu"),
+        (
+            of_size(3, metric=""),
+            "the best",
+            "loss 0.5825 after 1 epoch: learning_rate 1.51e-05, hidden 231, activation tanh",
+        ),
+        (of_size(3, metric="", constant_score=2.30259), "one answer for all", "loss 2.303"),
+        (
+            searched(trial({"activation": "relu"}, 0.5, epochs=0.3), space=(ACTIVATION,)),
+            "the best",
+            "accuracy 0.5 after 0.3 epochs: activation relu",
+        ),
         (
             searched(trial({"activation": None, "nesterov": True}, 0.5), space=(ACTIVATION,)),
             "the best",
-            "accuracy 0.5: activation null, nesterov true",
+            "accuracy 0.5 after 1 epoch: activation null, nesterov true",
         ),
         (every(Outcome.EXPLODED), "all that exploded", REST),
         (every(Outcome.CRASHED), "all that crashed", REST),
         (every(Outcome.LOST), "all that were lost", REST),
+        (with_outcomes(Outcome.CRASHED), "the first that crashed", "the cost is nan in step 3"),
+        (
+            every(Outcome.CRASHED, "trainer() failed: ValueError"),
+            "the first that crashed",
+            "trainer() failed: ValueError",
+        ),
+        (every(Outcome.LOST, "its worker died three times"), "the first that was lost", "its worker died three times"),
+        (
+            searched(
+                *(failed(c, Outcome.CRASHED, f"reason {n}", number=n) for n, c in enumerate(SPREAD[:3])),
+                trial(SPREAD[3], 0.5),
+            ),
+            "the first that crashed",
+            "reason 0",
+        ),
     ],
 )
 def test_a_fact(measured, label, value):
@@ -846,6 +978,10 @@ def test_a_fact(measured, label, value):
     ("measured", "missing"),
     [
         (HEALTHY, {"made earlier", "all that exploded", "all that crashed", "all that were lost"}),
+        (HEALTHY, {"the first that crashed", "the first that was lost"}),
+        (every(Outcome.EXPLODED), {"the first that crashed", "the first that was lost", "the first that exploded"}),
+        (every(Outcome.CRASHED), {"the first that was lost"}),
+        (replace(HEALTHY, constant_score=math.nan), {"one answer for all"}),
         (searched(*ONCE), {"finer", "what mattered", "scatter over seeds"}),
         (repeated(TOLD[0]), {"scatter over seeds"}),
         (every(Outcome.EXPLODED), {"the best", "all that crashed"}),
@@ -960,13 +1096,14 @@ def test_rows_of_failures_say_how_they_ended():
 def test_a_choice_has_a_table_of_its_own():
     bad = failed({"activation": "tanh"})
     made = [trial({"activation": "relu"}, s) for s in (0.5, 0.9, 0.7)] + [trial({"activation": "tanh"}, 0.6), bad]
+    made += [trial({"activation": None}, s) for s in (0.2, 0.9, 0.4, 0.3)]
     seeds = [trial({"activation": "relu"}, 0.99, stage=SEEDS)]
-    space = (replace(ACTIVATION, choices=("relu", "tanh", None)),)
+    space = (replace(ACTIVATION, choices=("relu", "tanh", None, "elu")),)
     table = shown(Table, searched(*made, *seeds, space=space))[1]
     assert table.title == "accuracy by activation"
     assert table.columns == ("activation", "trials", "best accuracy", "median", "not finished")
-    rows = (("relu", "3", "0.9", "0.7", "0"), ("tanh", "2", "0.6", "0.6", "1"), ("null", "0", "-", "-", "0"))
-    assert table.rows == rows
+    rows = (("relu", "3", "0.9", "0.7", "0"), ("tanh", "2", "0.6", "0.6", "1"), ("null", "4", "0.9", "0.35", "0"))
+    assert table.rows == (*rows, ("elu", "0", "-", "-", "0"))
 
 
 def test_scores_are_scattered_over_each_range():
@@ -1008,7 +1145,7 @@ def test_the_latest_trials_are_shown_while_it_runs():
     assert [row[1] for row in table.rows] == [f"{t.score:.4g}" for t in ONCE[12:20]]
     best = max(ONCE[:20], key=lambda t: t.score)
     assert fact.label == "the best"
-    assert fact.value.startswith(f"accuracy {best.score:.4g}: learning_rate ")
+    assert fact.value.startswith(f"accuracy {best.score:.4g} after 1 epoch: learning_rate ")
 
 
 def test_before_the_first_trial_there_is_an_empty_table():
