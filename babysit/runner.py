@@ -182,9 +182,9 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
         measurement = check.measure(bench, settings)
     except Skip as skip:
         status, reason = Status.SKIPPED, str(skip)
-    except UsageError:
-        raise
     except BabysitError as raised:
+        if isinstance(raised, UsageError) and check.alone:
+            raise  # its own command line is wrong, and nothing else was measured that could be lost
         error = raised if isinstance(raised, LostError) else bench.trainer.ranks.failed(str(raised))
         status, reason = Status.CRASHED, str(error)
         if isinstance(error, LostError):

@@ -29,8 +29,8 @@ def split_statistics_differ(measured: "Measurement", settings: "Settings") -> It
     When it is wrong: where the splits are from different times, places or people on purpose, so that the difference is
     what you want to know; then ignore it with that reason. Honest splits of one source are told apart in less than one
     program of a thousand, by the tests' level; those of a hundred examples or more far less often by enough to matter.
-    A column with very heavy tails may seem to lose its tie to the targets: the error of its correlation is larger than
-    that of a normal column, by which it is judged.
+    A column with very heavy tails may seem to lose its tie to the targets, since the error of its correlation is larger
+    than that of a normal column, by which it is judged.
 
     References: CS231n, course notes "neural networks 2", "common pitfall"; Student, "The probable error of a mean"
     (1908), for the test, here with the larger variance of the two splits.

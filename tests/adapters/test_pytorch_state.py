@@ -40,7 +40,7 @@ from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.errors import Skip, TargetError
 
-CHECKS = list(find_checks())
+CHECKS = [name for name, check in find_checks().items() if not check.alone]
 QUICK = {
     "lr-scan": {"steps": 5, "low": 1e-4, "high": 1.0},
     "overfit": {"steps": 60},
