@@ -54,11 +54,10 @@ class WholeLines:
     def acquire(self) -> bool:
         """Wait for the lock, and cut off what a writer that died has left of a line."""
         self._lock.acquire()
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._lock.release)
             mend(self._path)
-        except BaseException:
-            self._lock.release()
-            raise
+            undone.pop_all()
         return True
 
     def release(self) -> None:

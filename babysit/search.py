@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     from babysit.target import Factory, Source
 
 FILE = "babysit-search.journal"
-BELOW, ABOVE = (
-    1e-3,
-    1e2,
-)  # of the program's own learning rate, where no range is said: what is too high is cheap to know
+# Of the program's own learning rate, where no range is said: five decades, as wide as the lecture's first range of
+# 1e-6 to 1e-1 would be; more of them below, since what is too high is known after a few steps.
+BELOW, ABOVE = 1e-3, 1e2
 TELLING = 20  # finished trials, from which importances are told: they look at the best tenth of them
 
 Work = Callable[[], None]

@@ -34,7 +34,7 @@ LEADERS = 5  # best trials, whose places say whether scores rise towards an edge
 ALARM = 0.05  # chance that they lie as they do where the parameter has no effect, at which that is believed
 MARGIN = 0.1  # of the range, on either side of what the best trials span: between them and the next ones, with ten
 BEYOND = 0.5  # of a range, further than its edge, in which to look next: enough to see the score fall again
-LEAST_WIDTH = 0.1  # of the range, that a finer one keeps
+LEAST_WIDTH = 0.1  # of the range, that a finer one keeps: no less than the margin that is drawn about it
 ROUNDING = 1e-9  # by which a whole number may be missed where logarithms are taken and undone
 _NAME = re.compile(r"[^\W\d]\w*")
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 GIVEN_UP = 3  # workers that may die of one entry before it counts as a trial that can't be made
 UNSIGNED = 30.0  # seconds after which a trial that no worker has signed is taken for lost: signing takes milliseconds
-CREATIONS = 10  # tries to make the tables and the study: on several machines, commands may begin at one moment
-DRIVERS = {"psycopg": "psycopg[binary]"}  # packages by the module that is missing, where they have another name
+CREATIONS = 10  # tries to make a database's tables: on several machines, commands may begin at one moment
 WAIT = 0.3  # seconds between two such tries
+DRIVERS = {"psycopg": "psycopg[binary]"}  # packages by the module that is missing, where they have another name
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 

@@ -1,8 +1,7 @@
 """A worker of a search: it takes one waiting trial after the other, and writes what became of it.
 
-    python -m babysit.work < job.json
-
-runs one as a process of its own, for `babysit search --workers N`, until its standard input ends.
+`python -m babysit.work` runs one as a process of its own, for `babysit search --workers N`: it reads its job as a line
+of JSON from standard input, and works until that ends.
 """
 
 import functools
