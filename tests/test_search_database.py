@@ -12,7 +12,7 @@ from pathlib import Path
 
 import parabola
 import pytest
-from test_workers import SMALL, SPACE, ended, made, started, until, workers_of
+from test_workers import SMALL, SPACE, ended, held, made, started, until, workers_of
 
 FOUND = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
 INITDB = next((path for path in FOUND if path), None)
@@ -76,10 +76,10 @@ def program(here):
 
 
 def test_four_workers_one_of_them_killed(babysit, server, program):
-    search = started("slow", *SPACE, *SMALL, "--workers", "4", "--storage", server)
-    workers = until(lambda: len(found := workers_of(search)) == 4 and found)
-    until(lambda: _results(server))
-    os.kill(workers[0], signal.SIGKILL)
+    with held():
+        search = started("slow", *SPACE, *SMALL, "--workers", "4", "--storage", server)
+        until(lambda: _running(server) == 4)
+        os.kill(workers_of(search)[0], signal.SIGKILL)
     code, out, err = ended(search)
     assert (code, err) == (0, ""), out
     assert Counter((t["stage"], t["number"]) for t in made()).most_common(1)[0][1] == 1
@@ -100,9 +100,10 @@ def test_two_commands_begin_at_one_moment_and_share_the_trials(server, program):
 
 def test_a_command_that_was_killed_with_its_workers_is_noticed_by_its_heart(server, program):
     options = (*SPACE, *SMALL, "--storage", server, "--seed", "6", "--set", "heartbeat=1")
-    first = started("slow", *options)
-    until(lambda: _results(server, running=True))
-    first.kill()
+    with held():
+        first = started("slow", *options)
+        until(lambda: _running(server))
+        first.kill()
     first.communicate()
     code, out, err = ended(started("slow", *options))
     assert (code, err) == (0, ""), out
@@ -111,20 +112,21 @@ def test_a_command_that_was_killed_with_its_workers_is_noticed_by_its_heart(serv
 
 def test_a_server_that_goes_away_is_told(program):
     with Server() as server:
-        search = started("slow", *SPACE, *SMALL, "--workers", "2", "--storage", server.url)
-        until(lambda: _results(server.url))
-        server.stop()
+        with held():
+            search = started("slow", *SPACE, *SMALL, "--workers", "2", "--storage", server.url)
+            until(lambda: _running(server.url))
+            server.stop()
         code, out, err = ended(search)
     assert (code, "Traceback" in err) == (3, False)
     assert "failed: " in out or "could not go on, for the reason above" in out
 
 
-def _results(server, *, running=False):
-    """How many trials of the database have a result, or run and have said by whom."""
+def _running(server):
+    """How many trials of the database run, and have said by whom."""
     import sqlalchemy
 
-    wanted = "key = 'worker' and t.state = 'RUNNING'" if running else "key = 'result'"
-    query = f"select count(*) from trial_user_attributes a join trials t on a.trial_id = t.trial_id where {wanted}"
+    running = "a.trial_id = t.trial_id where key = 'worker' and t.state = 'RUNNING'"
+    query = f"select count(*) from trial_user_attributes a join trials t on {running}"
     engine = sqlalchemy.create_engine(server)
     try:
         with engine.connect() as connection:
