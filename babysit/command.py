@@ -9,17 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rich.console import Console
-
 from babysit import config as configuration
 from babysit import runner
 from babysit.blame import shown
 from babysit.check import Check, find_checks
 from babysit.config import Config
 from babysit.errors import MissingError, UsageError
+from babysit.publishing import publish, write_best
 from babysit.ranks import launched_rank
-from babysit.render import formats, live, terminal
-from babysit.report import ExitCode, Report, Severity, exit_code
+from babysit.render import formats, live
+from babysit.report import ExitCode, Severity
 
 if TYPE_CHECKING:
     from babysit.target import Source
@@ -224,25 +223,8 @@ def _check(
         return ExitCode.OK  # rank 0 has measured the same, and tells it
     code = publish(report, config)
     if best is not None:
-        _write_best(report, best)
+        write_best(report, best)
     return code
-
-
-def _write_best(report: Report, path: Path) -> None:
-    """The best configuration of a search as YAML; no file, and a word, where it found none.
-
-    Raises:
-        UsageError: The file can't be written.
-    """
-    from babysit.search_exhibits import best_yaml
-
-    measured = report.results[0].measurement
-    text = best_yaml(measured) if measured is not None else ""
-    if not text:
-        path.unlink(missing_ok=True)  # it would be an earlier search's
-        sys.stderr.write(f"babysit: nothing was found, so nothing is written to {shown(str(path))}\n")
-    elif error := _write(path, text):
-        raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}")
 
 
 @contextlib.contextmanager
@@ -279,58 +261,3 @@ def judge(path: Path, options: Options) -> ExitCode:
     settings = {**config.settings, **ran}
     config = configuration.override(replace(config, settings=settings), options.set, checks, saved=True)
     return publish(runner.conclude(saved, saved.results, runner.plan(config, checks, ran=ran)), config)
-
-
-def publish(report: Report, config: Config) -> ExitCode:
-    """Print the report, write it where the configuration says, and give its exit code.
-
-    Raises:
-        UsageError: A file can't be written; the report is printed all the same.
-    """
-    known = formats()
-    wanted = {path: name for name, path in config.report.items()}
-    if config.output is not None:
-        wanted[config.output] = config.format
-    failed = [
-        f"{shown(str(path))} can't be written: {error.strerror}"
-        for path, name in wanted.items()
-        if (error := _write(path, known[name](report, config.fail_on)))
-    ]
-    if config.output is None or failed:
-        failed += _printed(report, config)
-    if failed and not report.interrupted:
-        raise UsageError("; ".join(failed))
-    sys.stderr.writelines(f"babysit: {reason}\n" for reason in failed)
-    return exit_code(report, config.fail_on)
-
-
-class _Output(Console):
-    """Standard output; a reader that leaves early is told of by its exception, not by an exit code of Rich's own."""
-
-    def on_broken_pipe(self) -> None:
-        """Let the exception pass on."""
-        raise BrokenPipeError
-
-
-def _printed(report: Report, config: Config) -> list[str]:
-    """Print the report; why standard output can't be written, if so. A reader that has seen enough is no failure."""
-    try:
-        if config.format == "text":
-            terminal.render(report, _Output(), fail_on=config.fail_on, quiet=config.quiet)
-        else:
-            sys.stdout.write(formats()[config.format](report, config.fail_on))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush finds a reader
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return [f"standard output can't be written: {error.strerror}"]
-    return []
-
-
-def _write(path: Path, text: str) -> OSError | None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        return error
-    return None
