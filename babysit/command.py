@@ -14,7 +14,7 @@ from babysit import runner
 from babysit.blame import shown
 from babysit.check import Check, find_checks
 from babysit.config import Config
-from babysit.errors import MissingError, UsageError
+from babysit.errors import MissingError, TargetError, UsageError
 from babysit.publishing import publish, write_best
 from babysit.ranks import launched_rank
 from babysit.render import formats, live
@@ -179,7 +179,12 @@ def check(options: Options, only: str | None = None) -> ExitCode:
 
     def make() -> Made:
         source = target.Source(target.imported(named, config.seed), config.seed, folder)
-        return source.factory.build(config.seed), source
+        try:
+            return source.factory.build(config.seed), source
+        except TargetError as error:
+            if only != "search":
+                raise
+            raise TargetError(f"{error}; ahead of all trials it is called without arguments, which must do") from error
 
     return _check(config, make, named, only, best)
 

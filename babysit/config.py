@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from babysit.check import Check
 from babysit.errors import UsageError
 from babysit.report import Severity
+from babysit.space import Parameter, read_space, value_of
 from babysit.target import names_a_file, split
 from babysit.values import Wrong, entries, given, items, one_of, read, unknown
 
@@ -277,10 +278,18 @@ def _setting(node: Node, check: Check, key: str) -> Any:
 
 
 def _assignment(setting: str, name: str, node: Node) -> str:
-    """`NAME=VALUE`, as the command line has it, of a key and its value; a list is a choice."""
+    """`NAME=SPEC`, as the command line has it, of a key and its value; a list is a choice, what is quoted text."""
     if isinstance(node, SequenceNode):
-        return f"{name}=choice:{','.join(read(node, f'{setting}.{name}', tuple[str, ...]))}"
-    return f"{name}={read(node, f'{setting}.{name}', str)}"
+        words = zip(read(node, f"{setting}.{name}", tuple[str, ...]), node.value, strict=True)
+        values = tuple(word if item.style else value_of(word) for word, item in words)
+        text = f"{name}={Parameter(name, 'choice', choices=values).spec}"
+    else:
+        text = f"{name}={read(node, f'{setting}.{name}', str)}"
+    try:
+        read_space([text], setting)
+    except UsageError as error:
+        raise Wrong(str(error), node) from None
+    return text
 
 
 def _setting_named(name: str, checks: Checks, only: str | None) -> tuple[Check, str]:

@@ -37,7 +37,7 @@ def publish(report: Report, config: Config) -> ExitCode:
 
 
 def write_best(report: Report, path: Path) -> None:
-    """Write the best configuration of a search as YAML; no file, and a word, where it found none.
+    """Write the best configuration of a search as YAML; where it found none, say so and leave the file as it is.
 
     Args:
         report: The search's.
@@ -47,11 +47,11 @@ def write_best(report: Report, path: Path) -> None:
         UsageError: The file can't be written.
     """
     from babysit.search_exhibits import best_yaml
+    from babysit.search_results import knows_nothing
 
     measured = report.results[0].measurement
-    text = best_yaml(measured) if measured is not None else ""
+    text = best_yaml(measured) if measured is not None and not knows_nothing(measured) else ""
     if not text:
-        path.unlink(missing_ok=True)  # it would be an earlier search's
         sys.stderr.write(f"babysit: nothing was found, so nothing is written to {shown(str(path))}\n")
     elif error := _write(path, text):
         raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}")

@@ -117,11 +117,20 @@ class Histograms:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under named columns."""
+    """Rows of text under named columns.
+
+    Args:
+        title: What they are.
+        columns: Their names.
+        rows: A cell for each column.
+        keys: Columns, the first ones, that name a row: where a console is too narrow for all columns, these stand in
+            front of each part of them. 0 where such a row is better shown by itself.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    keys: int = 0
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
     gone: dict[str, str] = {}  # reasons to block, by rule
     try:
         for check in plan.checks:
+            began = _Mark.now(bench)
             bench.advance = lambda done, total, name=check.name: progress(name, done, total)  # type: ignore[misc]
             results.append(_next(bench, check, plan, gone))
     except KeyboardInterrupt as stop:
@@ -144,7 +145,7 @@ def _measure(bench: "Bench", plan: Plan, progress: Progress) -> tuple[list[Resul
             check = plan.checks[len(results)]
             settings = plain(plan.settings[check.name])
             status = Status.BLOCKED if stop.measurement is None else Status.PASSED
-            results.append(Result(check.name, status, str(stop), stop.measurement, settings))
+            results.append(Result(check.name, status, str(stop), stop.measurement, settings, **began.since(bench)))
             return results, True
         reasons = itertools.chain(["interrupted before it ended"], itertools.repeat("interrupted before it began"))
         left = zip(plan.checks[len(results) :], reasons, strict=False)
@@ -176,7 +177,7 @@ def _errors(check: Check, result: Result, settings: Any, plan: Plan) -> set[str]
 
 def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
     """One check, measured, and how the trainer got lost, if so; what fails makes a result too."""
-    began, target_seconds, steps = time.perf_counter(), bench.trainer.seconds, bench.trainer.steps
+    began = _Mark.now(bench)
     measurement, status, reason, lost = None, Status.PASSED, "", ""
     try:
         measurement = check.measure(bench, settings)
@@ -191,18 +192,27 @@ def _result(bench: "Bench", check: Check, settings: Any) -> tuple[Result, str]:
             lost = "a rank failed in" if isinstance(error, RanksError) else "the trainer could not be put back after"
     except Exception as error:  # noqa: BLE001  # one check's own crash must not lose what the others found
         status, reason = Status.CRASHED, f"a fault of babysit's own, please report it: {blame(error, ours=True)}"
-    spent = bench.trainer.seconds - target_seconds
-    own = max(0.0, time.perf_counter() - began - spent)
-    result = Result(
-        check.name,
-        status,
-        reason,
-        measurement,
-        plain(settings),
-        steps=bench.trainer.steps - steps,
-        seconds=Seconds(spent, own),
-    )
-    return result, lost
+    return Result(check.name, status, reason, measurement, plain(settings), **began.since(bench)), lost
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A moment, to tell later what a check has taken since."""
+
+    time: float
+    seconds: float
+    steps: int
+
+    @classmethod
+    def now(cls, bench: "Bench") -> "_Mark":
+        return cls(time.perf_counter(), bench.trainer.seconds, bench.trainer.steps)
+
+    def since(self, bench: "Bench") -> dict[str, Any]:
+        """Steps and seconds, as a result holds them."""
+        now = self.now(bench)
+        spent = now.seconds - self.seconds
+        own = max(0.0, now.time - self.time - spent)
+        return {"steps": now.steps - self.steps, "seconds": Seconds(spent, own)}
 
 
 def conclude(blank: Report, results: Iterable[Result], plan: Plan) -> Report:

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from babysit import journal, stages
 from babysit.checks.search import Measurement
 from babysit.errors import Interrupted, TargetError, UsageError
+from babysit.interrupts import Interrupts
 from babysit.ranks import launched_together
 from babysit.space import KINDS, OF_ANY_TRAINER, Parameter, read_space
 from babysit.stages import COARSE, FINE, SEEDS, STAGES, Stage
-from babysit.study import Board, hidden, is_gone, is_one_of, open_storage, quiet_optuna, unless_a_heart
-from babysit.trials import GRADED, Trial
+from babysit.study import Board, hidden, is_gone, is_one_of, located, open_storage, quiet_optuna, unless_a_heart
+from babysit.trials import GRADED, NO_VALIDATION, Trial
 from babysit.values import unknown
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(bench: "Bench", source: "Source", settings: "Settings") -> Measurement:
         if not settings.storage:
             held.enter_context(journal.owned(Path(source.folder, FILE)))
         search = Search(bench, source, settings)
-        with _storage_failures(search.place):
+        with _storage_failures(search.place), search.interrupts.put_off():
             return _done(search)
 
 
@@ -106,14 +107,15 @@ class Search:
         self.bench, self.source, self.settings = bench, source, settings
         self.space = _space(bench, source.factory, settings)
         self.coarse = stages.coarse(self.space, settings, source.seed)
-        if settings.fine:
-            stages.configurations(self.space, settings.fine, settings.sampler, source.seed)  # a grid may be too small
+        if settings.sampler == "grid" and settings.fine:
+            stages.grid(self.space, settings.fine, "--fine")  # known now, and not after the coarse trials
         self.metric, self.constant_score = _judge(bench, source.factory, settings)
-        place = settings.storage or FILE
-        self.place = place if "://" in place else str(Path(source.folder, place))
+        self.examples = _examples_of_an_epoch(bench, source, settings)
+        self.place = located(settings.storage or FILE, source.folder)
         self.storage = open_storage(self.place, settings.heartbeat)
         self.names = _names(source, self.space, settings)
         self.boards = {n: Board(self.storage, name, n, higher=self.higher) for n, name in self.names.items()}
+        self.interrupts = Interrupts()
         self._known = self.results()
         self._dead: set[int] = set()
 
@@ -128,9 +130,11 @@ class Search:
         return len(self.coarse.entries) + self.settings.fine + self.settings.top * self.settings.seeds
 
     def results(self, *names: str) -> list[Trial]:
-        """The trials of these stages, or of all; of the coarse ones those asked for now, since there may be more."""
+        """The trials of these stages, or of all; those asked for now, since there may be more."""
+        s = self.settings
+        asked = {COARSE: len(self.coarse.entries), FINE: s.fine, SEEDS: s.top * s.seeds}
         found = [trial for name in names or STAGES for trial in self.boards[name].results()]
-        return [trial for trial in found if trial.stage != COARSE or trial.number < len(self.coarse.entries)]
+        return [trial for trial in found if trial.number < asked[trial.stage]]
 
     def stages(self) -> Iterator[Stage]:
         """Each stage, drawn from the results of those before it once they are there."""
@@ -173,23 +177,31 @@ class Search:
 
         s = self.settings
         words = (self.source.factory.target, self.source.seed, str(self.source.folder), self.place, s.heartbeat)
-        job = Job(*words, self.names, s.pruner, s.explosion, s.folds, self.higher)
+        job = Job(*words, self.names, s.pruner, s.explosion, s.folds, self.examples, self.higher)
+        heard = self.interrupts.heard
+
+        def wait() -> None:
+            with heard():
+                time.sleep(pause(self.place))
+
         if s.workers == 1:
-            worker = Worker(job, self.source.factory, self.storage, show=self.show)
-            yield lambda: None if worker.make_one() else time.sleep(pause(self.place))
+            worker = Worker(job, self.source.factory, self.storage, show=self.show, heard=heard)
+            yield lambda: None if worker.make_one() else wait()
             return
         with Crew(job, s.workers) as crew:
 
-            def wait() -> None:
-                time.sleep(pause(self.place))
+            def mended() -> None:
+                wait()
                 crew.mend(sum(board.ended for board in self.boards.values()))
                 self._dead = crew.dead
 
-            yield wait
+            yield mended
 
     def measured(self, *, importances: bool = True) -> Measurement:
         """All that is known by now."""
+        trials = tuple(self.results())
         several = importances and len(self.space) > 1
+        coarse = {trial.number for trial in trials if trial.stage == COARSE}
         return Measurement(
             metric=self.metric,
             constant_score=self.constant_score,
@@ -198,8 +210,8 @@ class Search:
             earlier=len(self._known),
             space=self.space,
             finer=self.boards[FINE].space() if self.settings.fine else (),
-            trials=tuple(self.results()),
-            importances=_importances(self.boards[COARSE]) if several else {},
+            trials=trials,
+            importances=_importances(self.boards[COARSE], coarse, higher=self.higher) if several else {},
             storage=hidden(self.place),
         )
 
@@ -258,12 +270,29 @@ def _judge(bench: "Bench", factory: "Factory", settings: "Settings") -> tuple[st
         raise UsageError(f"--folds {settings.folds}: {factory.name}() must take `fold` and `folds`, and doesn't")
     found = part_of(bench, "train" if settings.folds else "val", GRADED)
     if not found.batches:
-        raise TargetError("batches('val') yielded no batch: a search is judged by examples that it did not train on")
+        raise TargetError(NO_VALIDATION)
     with bench.borrowed() as trainer:
         _, _, score = looked_at(trainer, bench.task, found)
     metric = bench.task.metric if math.isfinite(score) else ""
     known = found.ignorance.score if metric else found.ignorance.loss
     return metric, math.nan if settings.folds else known
+
+
+def _examples_of_an_epoch(bench: "Bench", source: "Source", settings: "Settings") -> int:
+    """How many examples a pass has, of the first of folds; 0 where no trial ends within one.
+
+    Counted here once, since a trial that looked at its batches twice would draw others than one that did not.
+    """
+    from babysit import arrays
+    from babysit.driven import Driven
+
+    if not (settings.coarse_epochs % 1 or settings.fine_epochs % 1):
+        return 0
+    if settings.folds:
+        trainer = Driven(source.factory.build(source.seed, {"fold": 0, "folds": settings.folds}))
+        return sum(arrays.count(batch) for batch in trainer.batches("train"))
+    with bench.borrowed() as trainer:
+        return sum(arrays.count(batch) for batch in trainer.batches("train"))
 
 
 def _names(source: "Source", space: tuple[Parameter, ...], settings: "Settings") -> dict[str, str]:
@@ -282,7 +311,7 @@ def _names(source: "Source", space: tuple[Parameter, ...], settings: "Settings")
     added = {
         COARSE: {},
         FINE: later | {"fine": settings.fine, "fine_epochs": settings.fine_epochs},
-        SEEDS: {"top": settings.top, "seeds": settings.seeds},
+        SEEDS: {"top": settings.top},
     }
     names = {}
     for stage, more in added.items():
@@ -292,13 +321,22 @@ def _names(source: "Source", space: tuple[Parameter, ...], settings: "Settings")
     return names
 
 
-def _importances(board: Board) -> dict[str, float]:
-    """Share of each hyperparameter in how the best differ from the rest (PED-ANOVA, Watanabe et al. 2023)."""
+def _importances(board: Board, made: Collection[int], *, higher: bool) -> dict[str, float]:
+    """Share of each hyperparameter in how the best differ from the rest (PED-ANOVA, Watanabe et al. 2023).
+
+    Args:
+        board: Of the coarse stage, which may hold more trials than were asked for now.
+        made: Numbers of those that were.
+        higher: Whether higher scores are better.
+    """
     import optuna
 
-    if len(board.trials("COMPLETE")) < TELLING:
+    known = {t.user_attrs["number"]: t for t in board.trials("COMPLETE") if t.user_attrs["number"] in made}
+    if len(known) < TELLING:
         return {}
+    study = optuna.create_study(direction="maximize" if higher else "minimize")
+    study.add_trials(known.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where all scores are alike, all parameters are; and that can be seen
-        found = optuna.importance.get_param_importances(board.study)
+        found = optuna.importance.get_param_importances(study)
     return found if all(map(math.isfinite, found.values())) else {}

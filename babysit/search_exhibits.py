@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from babysit.report import Curve, Exhibit, Fact, Snippet, Table
-from babysit.search_results import Candidate, best, candidates, in_common, seed_noise, word
+from babysit.search_results import Candidate, best, candidates, in_common, knows_nothing, seed_noise, word
 from babysit.space import Configuration, Parameter
 from babysit.stages import COARSE, FINE, SEEDS, ranking
 from babysit.trials import Outcome, Trial
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from babysit.checks.search import Measurement
 
 ROWS = 12  # of the table of trials; JSON has them all
+KEYS = 2  # columns that name a trial: its place and its score
 LATEST = 8  # rows of it while the search runs, so that a terminal of 24 holds it
 
 
@@ -22,7 +23,7 @@ def shown(measured: "Measurement") -> Iterator[Exhibit]:
     """All of it, for the report."""
     yield from _facts(measured)
     found = best(measured)
-    if found is not None:
+    if found is not None and not knows_nothing(measured):
         yield Snippet("the best, as YAML", best_yaml(measured))
     yield _trials(measured)
     yield from (_choices(measured, parameter) for parameter in measured.space if parameter.choices)
@@ -31,16 +32,16 @@ def shown(measured: "Measurement") -> Iterator[Exhibit]:
 
 def live(measured: "Measurement") -> Iterator[Exhibit]:
     """What there is while it runs."""
-    rows = [_row(measured, trial, "") for trial in measured.trials[-LATEST:]]
-    title = f"{len(measured.trials)} of {measured.planned} trials, the latest"
-    yield Table(title, ("", *_columns(measured)), tuple(rows))
     if found := best(measured):
         yield Fact("the best", _said(measured, found))
+    rows = [(str(trial.number), *_row(measured, trial)) for trial in measured.trials[-LATEST:]]
+    title = f"{len(measured.trials)} of {measured.planned} trials, the latest"
+    yield Table(title, ("", *_columns(measured)), tuple(rows), KEYS)
 
 
 def _facts(measured: "Measurement") -> Iterator[Fact]:
     yield Fact("space", ", ".join(f"{p.name} {p.spec}" for p in measured.space))
-    if measured.finer:
+    if measured.finer not in ((), measured.space):
         yield Fact("finer", ", ".join(f"{p.name} {p.spec}" for p in measured.finer))
     yield Fact("trials", _ends(measured))
     if measured.earlier:
@@ -78,13 +79,9 @@ def _ends(measured: "Measurement") -> str:
 def _said(measured: "Measurement", found: Candidate) -> str:
     """A candidate in a line."""
     epochs = f" after {found.trial.epochs:g} epoch{'s' * (found.trial.epochs != 1)}"
-    seeds = f"{epochs}, mean of {len(found.scores)} seeds" if len(found.scores) > 1 else epochs
-    values = ", ".join(f"{name} {_value(value)}" for name, value in found.trial.configuration.items())
-    return f"{word(measured)} {found.mean:.4g}{seeds}: {values}"
-
-
-def _value(value: bool | int | float | str | None) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else _scalar(value)
+    seeds = f", mean of {len(found.scores)} {'other ' * found.fresh}seeds" if len(found.scores) > 1 else ""
+    values = ", ".join(f"{p.name} {p.shown(found.trial.configuration[p.name])}" for p in measured.space)
+    return f"{word(measured)} {found.mean:.4g}{epochs}{seeds}: {values}"
 
 
 def best_yaml(measured: "Measurement") -> str:
@@ -105,14 +102,14 @@ def _scalar(value: bool | int | float | str | None) -> str:
 
 
 def _columns(measured: "Measurement") -> tuple[str, ...]:
-    return (word(measured), *(parameter.name for parameter in measured.space), "epochs", "seed", "stage", "")
+    return (word(measured), *(parameter.name for parameter in measured.space), "epochs", "stage")
 
 
-def _row(measured: "Measurement", trial: Trial, rank: str) -> tuple[str, ...]:
-    score = f"{trial.score:.4g}" if math.isfinite(trial.score) else "-"
-    values = (_value(trial.configuration[parameter.name]) for parameter in measured.space)
-    end = "" if trial.outcome is Outcome.FINISHED else str(trial.outcome)
-    return (rank, score, *values, f"{trial.epochs:g}", str(trial.seed), trial.stage, end)
+def _row(measured: "Measurement", trial: Trial) -> tuple[str, ...]:
+    """A trial; how it ended where it has no score, and the seed of those that are there for it."""
+    score = f"{trial.score:.4g}" if trial.outcome is Outcome.FINISHED else str(trial.outcome)
+    values = (p.shown(trial.configuration[p.name]) for p in measured.space)
+    return (score, *values, f"{trial.epochs:g}", f"seed {trial.seed}" if trial.stage == SEEDS else trial.stage)
 
 
 def _trials(measured: "Measurement") -> Table:
@@ -120,12 +117,12 @@ def _trials(measured: "Measurement") -> Table:
     ranked = ranking(measured.trials, higher=bool(measured.metric))
     rest = [trial for trial in measured.trials if trial.outcome is not Outcome.FINISHED]
     few = min(len(rest), max(ROWS // 3, ROWS - len(ranked)))
-    chosen = [(trial, str(place)) for place, trial in enumerate(ranked[: ROWS - few], 1)]
-    chosen += [(trial, "") for trial in rest[:few]]
-    title = f"trials, {len(chosen)} of {len(measured.trials)}: the best" + (
-        ", and some that did not finish" if few else ""
-    )
-    return Table(title, ("", *_columns(measured)), tuple(_row(measured, trial, rank) for trial, rank in chosen))
+    rows = [(str(place), *_row(measured, trial)) for place, trial in enumerate(ranked[: ROWS - few], 1)]
+    rows += [("", *_row(measured, trial)) for trial in rest[:few]]
+    parts = ["the best"] * bool(ranked) + ["some that did not finish"] * bool(few)
+    title = f"trials, {len(rows)} of {len(measured.trials)}"
+    title += f": {', and '.join(parts)}" if parts else ""
+    return Table(title, ("", *_columns(measured)), tuple(rows), KEYS)
 
 
 def _choices(measured: "Measurement", parameter: Parameter) -> Table:
@@ -136,14 +133,15 @@ def _choices(measured: "Measurement", parameter: Parameter) -> Table:
         ranked = ranking(tried, higher=bool(measured.metric))
         middle = f"{statistics.median(t.score for t in ranked):.4g}" if ranked else "-"
         top = f"{ranked[0].score:.4g}" if ranked else "-"
-        rows.append((_value(choice), str(len(tried)), top, middle, str(len(tried) - len(ranked))))
+        rows.append((parameter.shown(choice), str(len(tried)), top, middle, str(len(tried) - len(ranked))))
     columns = (parameter.name, "trials", f"best {word(measured)}", "median", "not finished")
     return Table(f"{word(measured)} by {parameter.name}", columns, tuple(rows))
 
 
 def _scatter(measured: "Measurement", parameter: Parameter) -> Curve:
     """The score of each trial against its value; of those that exploded, none."""
-    made: Sequence[Trial] = [t for t in measured.trials if t.stage != SEEDS and t.outcome is not Outcome.PRUNED]
+    plotted = (Outcome.FINISHED, Outcome.EXPLODED)
+    made: Sequence[Trial] = [t for t in measured.trials if t.stage != SEEDS and t.outcome in plotted]
     found = best(measured)
     value = found.trial.configuration[parameter.name] if found else None
     return Curve(

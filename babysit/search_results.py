@@ -22,13 +22,16 @@ class Candidate:
 
     Args:
         trial: The trial that was first made of it.
-        scores: Its score, and those with other seeds.
+        scores: Its scores with other seeds; with fewer than two of those, its own, too, and ahead of them. The best of
+            many trials is the luckiest, to some part, so that the score it was chosen by says too much of it.
         failures: Other seeds with which it did not finish.
+        fresh: Whether the score that it was chosen by is left out.
     """
 
     trial: Trial
     scores: tuple[float, ...]
     failures: int = 0
+    fresh: bool = False
 
     @property
     def mean(self) -> float:
@@ -58,7 +61,8 @@ def candidates(measured: "Measurement") -> list[Candidate]:
 def _candidate(trial: Trial, trials: Sequence[Trial]) -> Candidate:
     again = [t for t in trials if t.stage == SEEDS and _same(t, trial)]
     scores = tuple(t.score for t in again if t.outcome is Outcome.FINISHED)
-    return Candidate(trial, (trial.score, *scores), len(again) - len(scores))
+    fresh = len(scores) > 1
+    return Candidate(trial, scores if fresh else (trial.score, *scores), len(again) - len(scores), fresh)
 
 
 def _same(one: Trial, other: Trial) -> bool:

@@ -1,7 +1,7 @@
 """What a search can find: the best at an edge, nothing that works, too few trials, a winner by its seed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,15 @@ from babysit.search_results import (
     word,
 )
 from babysit.significance import student_quantile
-from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
+from babysit.space import BEYOND, KINDS, LEADERS, NEAR, Parameter, edge, leaning
 from babysit.stages import COARSE, SEEDS, leaders, ranking
 from babysit.trials import Outcome
 
 if TYPE_CHECKING:
     from babysit.checks.search import Measurement, Settings
 
+SEVERAL = 1e3  # three decades, so that two steps lead across the lecture's range of 1e-6 to 1e-1
+FAILED = (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST)  # of their own
 TWO_SIGMAS = 1 - NormalDist().cdf(2)  # the chance that a normal variable exceeds two
 
 
@@ -38,8 +40,8 @@ def all_trials_failed(measured: "Measurement", settings: "Settings") -> Iterator
     for all examples. What the failures have in common is said: a side of a range, or a choice.
 
     Why it matters: a search over a space in which nothing works says nothing about which of its values is better. The
-    lecture's first look at a space is a coarse one for this reason: "NaN" is an answer, and it means that the learning
-    rate is too high.
+    lecture's first look at a space is a coarse one for this reason: a cost that is NaN means that the learning rate is
+    too high, one that hardly changes that it is too low.
 
     What to try: where all explode, lower the learning rates by several decades. Where all crash, read the message: a
     value that the program doesn't take belongs out of the space. Where nothing is learned, raise the learning rates or
@@ -49,25 +51,22 @@ def all_trials_failed(measured: "Measurement", settings: "Settings") -> Iterator
 
     References: CS231n, lecture 6, "hyperparameter optimization".
     """
-    failed = failures(measured)
     if best(measured) is not None and not knows_nothing(measured):
         return
     if not measured.trials:
         return
-    kinds = {kind: [t for t in failed if t.outcome is kind] for kind in Outcome}
-    told = [_told(measured, kind) for kind, trials in kinds.items() if trials]
+    count = {kind: sum(t.outcome is kind for t in measured.trials) for kind in Outcome}
+    told = [_told(measured, kind) for kind in FAILED if count[kind]]
     if knows_nothing(measured):
-        finished = sum(t.outcome is Outcome.FINISHED for t in measured.trials)
         compared = "more" if measured.metric else "less"
-        told.append(f"{finished} finished, none with {compared} than a constant answer's {measured.constant_score:.3g}")
-    pruned = sum(t.outcome is Outcome.PRUNED for t in measured.trials)
-    told += [f"{pruned} were pruned"] if pruned else []
-    worst = max(kinds, key=lambda kind: len(kinds[kind])) if failed else Outcome.FINISHED
+        known = f"a constant answer's {measured.constant_score:.3g}"
+        told.append(f"{count[Outcome.FINISHED]} finished, none with {compared} than {known}")
+    told += [f"{count[Outcome.PRUNED]} were pruned"] if count[Outcome.PRUNED] else []
     yield all_trials_failed.error(
         f"none of {len(measured.trials)} trials has come to anything: {'; '.join(told)}.",
-        suggestion=_remedy(measured, worst),
+        suggestion=_remedy(measured, count),
         trials=len(measured.trials),
-        **{str(kind): len(trials) for kind, trials in kinds.items() if trials},
+        **{str(kind): count[kind] for kind in FAILED if count[kind]},
     )
 
 
@@ -79,17 +78,27 @@ def _told(measured: "Measurement", kind: Outcome) -> str:
     return f"{len(found)} {kind}{where}, the first since {found[0].reason.rstrip('.')}"
 
 
-def _remedy(measured: "Measurement", worst: Outcome) -> str:
+def _remedy(measured: "Measurement", count: Mapping[Outcome, int]) -> str:
+    """What would help most of the trials."""
     rate = next((p for p in measured.space if p.name == "learning_rate"), None)
+    worst = max((*FAILED, Outcome.FINISHED), key=lambda kind: count[kind])
     if worst in (Outcome.CRASHED, Outcome.LOST):
         return "Leave out of the ranges what the program doesn't take; its own message is above."
     if worst is Outcome.EXPLODED:
-        lower = f", such as --param {_beyond(rate, -1)}" if rate else ""
+        lower = f", such as --param {_decades(rate, -1)}" if rate else ""
         return f"Search lower learning rates{lower}."
-    higher = f", such as --param {_beyond(rate, 1)}" if rate else ""
-    return (
-        f"Train for longer, or search higher learning rates{higher}; look at `babysit overfit` and `babysit lr-scan`."
-    )
+    longer = "Train for longer (--coarse-epochs)"
+    if not count[Outcome.EXPLODED]:
+        longer += f", or search higher learning rates{f', such as --param {_decades(rate, 1)}' if rate else ''}"
+    return f"{longer}; look at `babysit overfit` and `babysit lr-scan`."
+
+
+def _decades(rate: Parameter, side: int) -> str:
+    """The range to look at where nothing worked in a whole one: several decades on one side of it."""
+    if rate.choices or rate.low <= 0:
+        return f"{rate.name}={KINDS['log']}"
+    low, high = (rate.low / SEVERAL, rate.low) if side < 0 else (rate.high, rate.high * SEVERAL)
+    return f"{rate.name}={Parameter(rate.name, 'log', low, high).spec}"
 
 
 @rule
@@ -98,8 +107,8 @@ def best_at_edge(measured: "Measurement", settings: "Settings") -> Iterator[Find
 
     What it finds: a range at whose edge (the outer tenth, on its own scale) the best trial lies, with so many of the
     best five in the outer third on that side that chance explains it badly: in 1 of 20 searches at most, for each
-    hyperparameter without an effect. Or the finer range, which goes on beyond an edge at which the coarse trials lay
-    like that, has found a better one outside of what was asked for.
+    hyperparameter without an effect. Or the coarse trials lay like that, so that the finer range went on beyond the
+    edge, and the best still lies at the edge of what was asked for, or outside.
 
     Why it matters: a search can't find what it does not look at. The lecture shows a table whose best learning rate is
     9.5e-4 in a range that ends at 1e-3, and asks what is worrying about it.
@@ -214,7 +223,7 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
         if abs(winner.mean - former.mean) > noise:
             yield one_seed_winner.warning(
                 f"the best of one seed, {_described(measured, former)}, is no more than {former.mean:.4g} over "
-                f"{len(former.scores)} seeds; {_described(measured, winner)} is better.",
+                f"{len(former.scores)} {'other ' * former.fresh}seeds; {_described(measured, winner)} is better.",
                 suggestion="Take what is best over seeds, as the report does.",
                 noise=noise,
                 means=[c.mean for c in again],
@@ -222,11 +231,14 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
             return
     tied = [c for c in again[1:] if abs(winner.mean - c.mean) <= noise]
     if tied:
-        seeds = f"with {len(winner.scores)} seeds, differences below {noise:.2g} are noise"
+        seeds = f"with {len(winner.scores)} {'other ' * winner.fresh}seeds, differences below {noise:.2g} are noise"
         yield one_seed_winner.info(
             f"{_described(measured, winner)} can't be told from {_described(measured, tied[0])}"
             + (f": {seeds}." if noise else ", whatever the seed."),
-            suggestion="Take the cheaper of the two; where the difference matters, run them with more seeds (--seeds).",
+            suggestion=(
+                "Take whichever you like better; where the difference matters, run them with more seeds (--seeds; with "
+                "--storage, what was tried is kept)."
+            ),
             noise=noise,
             means=[c.mean for c in again],
         )
@@ -265,7 +277,7 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
     entries = measured.planned - settings.fine - settings.top * settings.seeds  # fewer than drawn, if some were alike
     drawn = round(len(made) * max(1.0, settings.coarse / max(1, entries)))
     count = max(map(len, values), default=0) if measured.sampler == "grid" else drawn
-    if not made or measured.interrupted or len(made) >= math.prod(p.size for p in measured.space):
+    if not made or measured.interrupted or sum(t.stage == COARSE for t in measured.trials) >= _size(measured):
         return
     chance = 1 - (1 - settings.region) ** count
     if chance >= settings.chance:
@@ -284,3 +296,8 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
         trials=count,
         chance=chance,
     )
+
+
+def _size(measured: "Measurement") -> float:
+    """How many configurations the space has."""
+    return math.prod(p.size for p in measured.space)

@@ -5,6 +5,7 @@ lecture 6, "hyperparameter optimization"; course notes "neural networks 3").
 """
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ MARGIN = 0.1  # of the range, on either side of what the best trials span: betwe
 BEYOND = 0.5  # of a range, further than its edge, in which to look next: enough to see the score fall again
 LEAST_WIDTH = 0.1  # of the range, that a finer one keeps: no less than the margin that is drawn about it
 ROUNDING = 1e-9  # by which a whole number may be missed where logarithms are taken and undone
+DIGITS = 3  # significant ones of a value; more of one in a narrow range
+TYPED = 15  # of one that was written down: as many as any float keeps
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -76,14 +79,28 @@ class Parameter:
     def spec(self) -> str:
         """As `--param` takes it, without the name."""
         if self.choices:
-            return f"choice:{','.join(map(_shown, self.choices))}"
-        return f"{self.kind}:{_end(self.low)}:{_end(self.high)}"
+            plain = ",".join(map(_shown, self.choices))
+            told = plain[:1] != "[" and tuple(_words(plain).values()) == self.choices
+            return f"choice:{plain if told else json.dumps(self.choices)}"
+        return f"{self.kind}:{self._end(self.low)}:{self._end(self.high)}"
+
+    def _end(self, value: float) -> str:
+        return f"{value:.15g}" if float(value).is_integer() else f"{value:.{self._digits}g}"
+
+    @property
+    def _digits(self) -> int:
+        """Significant digits that tell values of the range apart; more where it is narrow and far from 0."""
+        if self.choices:
+            return TYPED
+        if not self.low < self.high:
+            return DIGITS
+        return DIGITS + int(math.log10(max(abs(self.low), abs(self.high)) / (self.high - self.low) + 1))
 
     def shown(self, value: Value) -> str:
         """A value of it, for messages."""
         if self.is_whole and isinstance(value, int | float):
             return f"{value:.0f}"
-        return f"{value:.3g}" if isinstance(value, float) else _shown(value)
+        return f"{value:.{self._digits}g}" if isinstance(value, float) else _shown(value)
 
     @property
     def ends(self) -> str:
@@ -187,14 +204,30 @@ def _parameter(name: str, spec: str, what: str) -> Parameter:
 
 
 def _choices(rest: str, spec: str, what: str) -> tuple[Value, ...]:
-    words = list(dict.fromkeys(part.strip() for part in rest.split(",") if part.strip()))
-    values = {word: _value(word) for word in words}
+    values = _listed(rest, what) if rest.startswith("[") else _words(rest)
     if len(values) < 2:
         raise UsageError(f"{what}: a choice needs two values at least, as {KINDS['choice']} has, not {spec!r}")
     for one, other in itertools.combinations(values, 2):
         if values[one] == values[other]:
             raise UsageError(f"{what}: {one} and {other} are the same value to Python; leave one out")
     return tuple(values.values())
+
+
+def _words(text: str) -> dict[str, Value]:
+    """The values between commas by how they are written, as numbers where they read as such."""
+    words = (part.strip() for part in text.split(","))
+    return {word: value_of(word) for word in words if word}
+
+
+def _listed(text: str, what: str) -> dict[str, Value]:
+    """The values of a JSON list by how they are written: text may hold commas there, and look like numbers."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{what}: {text!r} is no JSON list: {error.msg}") from None
+    if any(isinstance(value, list | dict) for value in values):
+        raise UsageError(f"{what}: a choice is between numbers, words, true, false and null, not {text}")
+    return {json.dumps(value): value for value in values}
 
 
 def _kind_of(name: str, spec: str) -> str:
@@ -215,7 +248,8 @@ def _ends(rest: str, spec: str, what: str, example: str) -> tuple[float, float]:
     return low, high
 
 
-def _value(text: str) -> Value:
+def value_of(text: str) -> Value:
+    """What a word means: true, false, null and numbers are what they look like, all else is text."""
     words: dict[str, Value] = {"true": True, "false": False, "null": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -232,11 +266,6 @@ def _shown(value: Value) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
-
-
-def _end(value: float) -> str:
-    """An end of a range."""
-    return f"{value:.15g}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def finer(

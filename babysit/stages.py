@@ -92,8 +92,12 @@ def fine(
 def again(tried: Sequence[Trial], settings: "Settings", seed: int, *, higher: bool) -> Stage:
     """The best trials once more with each of some other seeds; none where one seed is all that was asked for."""
     best = distinct(ranking(tried, higher=higher))[: settings.top] if settings.seeds else []
-    pairs = [(trial, (seed + 1 + k) % 2**32) for trial in best for k in range(settings.seeds)]
-    return Stage(SEEDS, (), tuple(Entry(n, dict(t.configuration), s, t.epochs) for n, (t, s) in enumerate(pairs)))
+    entries = [
+        Entry(k * settings.top + place, dict(trial.configuration), (seed + 1 + k) % 2**32, trial.epochs)
+        for k in range(settings.seeds)  # numbered so that more seeds come behind those that were tried before
+        for place, trial in enumerate(best)
+    ]
+    return Stage(SEEDS, (), tuple(entries))
 
 
 def ranking(tried: Sequence[Trial], *, higher: bool) -> list[Trial]:
@@ -157,17 +161,20 @@ def _seen(space: Sequence[Parameter]) -> "FrozenTrial":
     return optuna.create_trial(params=values, distributions={p.name: p.distribution() for p in space}, value=0.0)
 
 
-def grid(space: Sequence[Parameter], most: int) -> list[Drawn]:
+def grid(space: Sequence[Parameter], most: int, option: str = "--coarse") -> list[Drawn]:
     """Every combination of evenly spaced values, as many of each parameter as fit into so many trials.
+
+    Args:
+        space: The parameters.
+        most: How many trials.
+        option: That says how many, for the message.
 
     Raises:
         UsageError: The choices alone have more combinations.
     """
     counts = {p.name: len(p.choices) or 1 for p in space}
-    if math.prod(counts.values()) > most:
-        raise UsageError(
-            f"a grid of {most} trials is too small: the choices have {math.prod(counts.values())} combinations"
-        )
+    if (least := math.prod(counts.values())) > most:
+        raise UsageError(f"{option} {most} is too few for a grid: the choices alone have {least} combinations")
     open_to = [p for p in space if not p.choices]
     while open_to:
         parameter = min(open_to, key=lambda p: counts[p.name])

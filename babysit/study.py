@@ -7,6 +7,7 @@ worker that died has left is entered again.
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from babysit.trials import Outcome, Trial
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna import Trial as Asked
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
@@ -34,7 +36,14 @@ GIVEN_UP = 3  # workers that may die of one entry before it counts as a trial th
 UNSIGNED = 30.0  # seconds after which a trial that no worker has signed is taken for lost: signing takes milliseconds
 CREATIONS = 10  # tries to make a database's tables: on several machines, commands may begin at one moment
 WAIT = 0.3  # seconds between two such tries
-DRIVERS = {"psycopg": "psycopg[binary]"}  # packages by the module that is missing, where they have another name
+DRIVERS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}  # packages by the module that is missing, where they have another name
+
+_TYPO = re.compile(r"[a-z][a-z\d+.-]+:/(?!/)", re.IGNORECASE)  # more than the letter of a drive
+_IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/{2,3}(:memory:)?(\?.*)?")
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
@@ -45,6 +54,23 @@ def quiet_optuna() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+
+def located(storage: str, folder: Path) -> str:
+    """The storage by a name that says the same in every folder: a URL, or a file's whole path.
+
+    Args:
+        storage: As the user named it.
+        folder: Where that was.
+
+    Raises:
+        UsageError: It looks like a URL, and is none, or nothing would be kept there.
+    """
+    if _TYPO.match(storage):
+        raise UsageError("--storage: a database's URL has two slashes, as in postgresql+psycopg://user@host/name")
+    if _IN_MEMORY.fullmatch(storage):
+        raise UsageError(f"--storage {storage} is in memory, where nothing lasts: name a file, sqlite:///search.db")
+    return storage if "://" in storage else str(Path(folder, storage))
 
 
 def open_storage(place: str, heartbeat: int) -> "BaseStorage":
@@ -92,7 +118,8 @@ def _opened(url: str, heartbeat: int) -> "BaseStorage":
 def hidden(place: str) -> str:
     """The storage as it may be shown: a URL without its password."""
     scheme, separator, rest = place.partition("://")
-    user, at, host = rest.partition("?")[0].rpartition("@")
+    user, at, host = rest.rpartition("@")
+    host = host.partition("?")[0]  # what is behind it may hold a password, too
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if separator else shown(place)
 
 
@@ -145,7 +172,7 @@ class Board:
             known = seen.get(entry.number, [])
             if any(not t.state.is_finished() or "result" in t.user_attrs for t in known):
                 continue
-            lost = sum(t.user_attrs.get("lost", False) for t in known)
+            lost = sum(t.state.name == "FAIL" and "interrupted" not in t.user_attrs for t in known)
             self._add(entry, stage, lost)
 
     def _add(self, entry: "Entry", stage: "Stage", lost: int) -> None:
@@ -188,6 +215,14 @@ class Board:
             self.stage, said["number"], configuration, said["seed"], said["epochs"], outcome, scores=scores, **result
         )
 
+    def sign(self, trial: "Asked", worker: str) -> None:
+        """Say who makes a trial, and that it lives: the storage's own first sign of life comes when it comes."""
+        import optuna
+
+        if isinstance(self.storage, optuna.storages.RDBStorage):
+            self.storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr("worker", worker)
+
     def reclaim(self, is_dead: Callable[[str], bool]) -> None:
         """Give up the trials whose worker is dead, so that they are entered again.
 
@@ -203,7 +238,6 @@ class Board:
             worker = trial.user_attrs.get("worker")
             if is_dead(worker) if worker else self._unsigned_for(trial) > UNSIGNED:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another was faster
-                    self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
                     self.storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
 
     def _unsigned_for(self, trial: "FrozenTrial") -> float:

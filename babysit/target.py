@@ -250,7 +250,8 @@ def _factory(module: ModuleType, source: str, name: str) -> Callable[[], object]
         raise UsageError(f"{source} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     factory = getattr(module, name)
     if not callable(factory):
-        raise TargetError(f"{name} in {source} is no function but of type {type(factory).__name__}")
+        kind = type(factory).__name__
+        raise TargetError(f"{name} in {source} is no function but of type {kind}; name one that returns the trainer")
     if missing := _required(factory):
         raise TargetError(f"{name}() needs arguments ({', '.join(missing)}); a factory takes none, or has defaults")
     checked: Callable[[], object] = factory

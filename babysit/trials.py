@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 SMOOTHED = 32  # examples, over whose mean cost a trial is given up: single ones scatter by more than three times
 GRADED = 10_000  # validation examples, at most: what they say of an accuracy is within half a percent
 GRADED_BYTES = 2**30  # of them, at most, since they are kept from epoch to epoch
+NO_VALIDATION = (
+    "batches('val') yielded no batch: a search is judged by examples that it did not train on (PyTorchTrainer and "
+    "NumpyTrainer take them as `val`)"
+)
 
 Watch = Callable[[float], bool]  # takes the score after an epoch; whether to end the trial
 
 Halted = Callable[[], bool]  # whether to drop the trial, asked at each step
-
-
-@dataclass
-class Epoch:
-    """How many examples one pass has, once they were counted: batches may differ in size from trial to trial."""
-
-    examples: int = 0
 
 
 class Outcome(StrEnum):
@@ -86,12 +83,15 @@ class Course:
 
     Args:
         epochs: Passes through the training data; less than 1 for a share of one.
+        examples: How many one pass has, where `epochs` is no whole number: batches may differ in size from trial to
+            trial.
         explosion: Multiple of the first cost that ends a trial.
         folds: Trainers of a cross-validation; 0 for the program's own validation split.
         by_loss: Whether the loss is the score, since there is no metric or nothing to grade.
     """
 
     epochs: float
+    examples: int
     explosion: float
     folds: int = 0
     by_loss: bool = False
@@ -115,7 +115,7 @@ class Training:
     last: float = math.nan
     scores: list[float] = field(default_factory=list)
 
-    def run(self, watch: Watch, halted: Halted, epoch: Epoch) -> tuple[Outcome, str]:
+    def run(self, watch: Watch, halted: Halted) -> tuple[Outcome, str]:
         """Train; how that ended.
 
         Raises:
@@ -123,7 +123,7 @@ class Training:
         """
         validation = _validation(self.driven)
         recent: collections.deque[tuple[float, int]] = collections.deque()
-        for batch in _lesson(self.driven, self.course.epochs, epoch):
+        for batch in _lesson(self.driven, self.course):
             if halted():
                 raise KeyboardInterrupt
             if batch is not None:
@@ -167,7 +167,6 @@ def tried(
     course: Course,
     watch: Watch,
     halted: Halted,
-    epoch: Epoch,
 ) -> tuple[Outcome, str, list[Training]]:
     """Build and train with one configuration; how that ended, and each training's course.
 
@@ -178,7 +177,7 @@ def tried(
         for fold in range(max(1, course.folds)):
             split: dict[str, Value] = {"fold": fold, "folds": course.folds} if course.folds else {}
             trainings.append(Training(built(factory, configuration, seed, split), course))
-            outcome, reason = trainings[-1].run(_unwatched if course.folds else watch, halted, epoch)
+            outcome, reason = trainings[-1].run(_unwatched if course.folds else watch, halted)
             if outcome is not Outcome.FINISHED:
                 return outcome, f"fold {fold}: {reason}" if course.folds else reason, trainings
             if course.folds and watch(mean_score(trainings)) and fold + 1 < course.folds:
@@ -216,7 +215,7 @@ def built(factory: "Factory", configuration: Configuration, seed: int, more: Con
     return driven
 
 
-def _lesson(driven: "Driven", epochs: float, epoch: Epoch) -> Iterator["Batch | None"]:
+def _lesson(driven: "Driven", course: Course) -> Iterator["Batch | None"]:
     """The batches of so many epochs, None at the end of each, and of the share of one that is left over.
 
     Raises:
@@ -224,24 +223,15 @@ def _lesson(driven: "Driven", epochs: float, epoch: Epoch) -> Iterator["Batch | 
     """
     from babysit import arrays
 
-    whole, share = divmod(epochs, 1)
-    for _ in range(int(whole)):
+    whole, share = divmod(course.epochs, 1)
+    for most in [math.inf] * int(whole) + [share * course.examples] * bool(share):
         seen = 0
         for batch in driven.batches("train"):
             seen += arrays.count(batch)
             yield batch
-        epoch.examples = seen
-        _require_some(seen)
-        yield None
-    if share:
-        epoch.examples = epoch.examples or sum(arrays.count(batch) for batch in driven.batches("train"))
-        _require_some(epoch.examples)
-        seen = 0
-        for batch in driven.batches("train"):
-            seen += arrays.count(batch)
-            yield batch
-            if seen >= share * epoch.examples:
+            if seen >= most:
                 break
+        _require_some(seen)
         yield None
 
 
@@ -269,7 +259,7 @@ def _validation(driven: "Driven") -> "Part":
         if sum(sizes) >= GRADED or held >= GRADED_BYTES:
             break
     if not sum(sizes):
-        raise TargetError("batches('val') yielded no batch: a search is judged by examples that it did not train on")
+        raise TargetError(NO_VALIDATION)
     return Part(batches, sizes)
 
 

@@ -4,6 +4,7 @@
 of JSON from standard input, and works until that ends.
 """
 
+import contextlib
 import functools
 import gc
 import hashlib
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from babysit.errors import BabysitError
 from babysit.report import ExitCode
 from babysit.stages import SEEDS
 from babysit.study import Board, hidden, identity, open_storage, quiet_optuna, unless_a_heart
-from babysit.trials import Course, Epoch, Halted, Outcome, Training, mean_score, tried
+from babysit.trials import Course, Halted, Outcome, Training, mean_score, tried
 
 if TYPE_CHECKING:
     from optuna import Trial as Asked
@@ -51,6 +53,7 @@ class Job:
         pruner: By name.
         explosion: Multiple of the first cost that ends a trial.
         folds: Of a cross-validation; 0 for none.
+        examples: How many one epoch has; 0 where no trial ends within one.
         higher: Whether higher scores are better.
         number: The worker's, from 0.
     """
@@ -64,6 +67,7 @@ class Job:
     pruner: str
     explosion: float
     folds: int
+    examples: int
     higher: bool
     number: int = 0
 
@@ -86,6 +90,7 @@ class Worker:
         storage: Where the trials are.
         show: Called after each epoch.
         halted: Whether to drop the trial that is being made, asked at each step.
+        heard: Within it, Ctrl-C may come at any point; elsewhere something is written.
     """
 
     def __init__(
@@ -96,10 +101,10 @@ class Worker:
         *,
         show: Callable[[], None] = lambda: None,
         halted: Halted = lambda: False,
+        heard: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
-        self.job, self.factory, self.show, self.halted = job, factory, show, halted
+        self.job, self.factory, self.show, self.halted, self.heard = job, factory, show, halted, heard
         self.reclaimed = False
-        self.epoch = Epoch()
         self.boards = [
             Board(storage, name, stage, pruner(job.pruner, stage), higher=job.higher)
             for stage, name in job.names.items()
@@ -137,16 +142,16 @@ class Worker:
         entry = asked.user_attrs
         if "number" not in entry or _is_double(board, asked):  # another worker was faster, or enters what this one has
             raise optuna.TrialPruned
-        asked.set_user_attr("worker", identity())
+        board.sign(asked, identity())
         configuration = entry["configuration"]
         if configuration is None:
             board.study.sampler = proposer(self.job.seed, board.stage, entry["number"])
             configuration = {parameter.name: parameter.suggested(asked) for parameter in board.space()}
-        course = Course(entry["epochs"], self.job.explosion, self.job.folds, by_loss=not self.job.higher)
+        job = self.job
+        course = Course(entry["epochs"], job.examples, job.explosion, job.folds, by_loss=not job.higher)
         try:
-            found = tried(
-                self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted, self.epoch
-            )
+            with self.heard():
+                found = tried(self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted)
         except KeyboardInterrupt:
             asked.set_user_attr("interrupted", True)
             raise

@@ -65,6 +65,19 @@ def slow(width=100, activation="relu"):
     return Parabola(width, activation, 0.02)
 
 
+class Shuffled(Parabola):
+    """What it reaches depends on the order of its examples, which each pass draws anew."""
+
+    def batches(self, split="train"):
+        if split == "train":
+            self.luck = np.random.normal(scale=0.1)
+        return super().batches(split)
+
+
+def shuffled(width=100):
+    return Shuffled(width, "relu", 0.02)
+
+
 def deadly(width=100, activation="relu"):
     """One choice kills its process whenever it is tried, another the first time alone."""
     seen = Path("seen")
@@ -79,6 +92,23 @@ def folded(width=100, fold=0, folds=2):
     made = Parabola(width, "relu" if fold < folds - 1 else "tanh", 0.0)
     made.folds = folds
     return made
+
+
+def blind(width=100):
+    """Calls all examples of one class."""
+    made = trainer(width)
+    made.worth = lambda: -math.inf
+    return made
+
+
+def needy(width=100):
+    if width > 64:
+        raise ValueError("too wide")
+    return trainer(width)
+
+
+def anything(what=None):
+    return trainer()
 
 
 def without_validation(width=100):

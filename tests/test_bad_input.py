@@ -105,7 +105,10 @@ NO_TRAINER = {
     "exits at import": ("import sys; sys.exit()", "importing program.py called sys.exit()"),
     "exits": ("def trainer(): raise SystemExit(4)", "trainer() called sys.exit(4)"),
     "raises no Exception": (f"{STOP}trainer = now", f"trainer() raised Stop: now ({line(2)} in now)"),
-    "is not callable": ("trainer = 3", "trainer in program.py is no function but of type int"),
+    "is not callable": (
+        "trainer = 3",
+        "trainer in program.py is no function but of type int; name one that returns the trainer",
+    ),
     "needs arguments": (
         "def trainer(depth): ...",
         "trainer() needs arguments (depth); a factory takes none, or has defaults",

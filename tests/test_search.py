@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import shutil
+import signal
 from pathlib import Path
 
 import parabola
@@ -99,9 +100,21 @@ def test_nothing_but_explosions(search, here):
     assert (done.code, rules(report)) == (1, {"all-trials-failed": "error"})
     (finding,) = report["findings"]
     assert finding["message"].startswith("none of 30 trials has come to anything: 30 exploded (learning_rate from 2.")
-    assert finding["suggestion"] == "Search lower learning rates, such as --param learning_rate=log:0.0283:34.2."
+    assert finding["suggestion"] == "Search lower learning rates, such as --param learning_rate=log:0.002:2."
     assert "babysit: nothing was found, so nothing is written to best.yaml" in done.err
     assert not (here / "best.yaml").exists()
+
+
+def test_an_earlier_best_is_left_as_it_is_where_nothing_is_found(search, here, monkeypatch):
+    kept = here / "best.yaml"
+    kept.write_text("learning_rate: 0.1\n")
+    assert search("trainer", *SMALL, "--output", "best.yaml", rates="learning_rate=log:2:1e4")[0].code == 1
+    assert search("without_validation", "--output", "best.yaml")[0].code == 3
+    assert search("blind", *SMALL, "--output", "best.yaml")[0].code == 1
+    with monkeypatch.context() as patch:
+        Stops(patch, at=2)
+        assert search("trainer", *SMALL, "--output", "best.yaml")[0].code == 130
+    assert kept.read_text() == "learning_rate: 0.1\n"
 
 
 def test_a_space_whose_good_rates_lie_at_its_lower_edge_is_told_so(search):
@@ -243,6 +256,32 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_goes_on(search, her
     assert not (here / "babysit-search.journal").exists()
 
 
+@pytest.mark.parametrize("call", ["set_trial_state_values", "set_trial_user_attr", "create_new_trial"])
+@pytest.mark.parametrize("at", [1, 2, 5, 10])
+def test_ctrl_c_while_something_is_written_waits_for_the_next_trial(search, monkeypatch, call, at):
+    import optuna
+
+    _, whole = search("trainer", *SMALL)
+    write, left = getattr(optuna.storages.JournalStorage, call), [at]
+
+    def interrupted(storage, *words, **more):
+        left[0] -= 1
+        if not left[0]:
+            signal.raise_signal(signal.SIGINT)
+        return write(storage, *words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.storages.JournalStorage, call, interrupted)
+        done, report = search("trainer", *SMALL)
+    result = report["results"][0]
+    assert (done.code, report["verdict"], result["status"] != "crashed") == (130, "interrupted", True)
+    if result["measurement"] is not None:
+        assert result["steps"] == sum(t["steps"] for t in trials(report)) > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    done, report = search("trainer", *SMALL)
+    assert (done.code, trials(report)) == (0, trials(whole))
+
+
 def test_another_search_does_not_take_the_kept_trials_for_its_own(search, here, monkeypatch):
     with monkeypatch.context() as patch:
         Stops(patch, at=14)
@@ -270,7 +309,8 @@ def test_more_trials_go_on_with_those_that_are_there(search):
     assert trials(more, "coarse")[:4] == trials(first, "coarse")
     assert measured(more)["earlier"] == 4
     _, seeds = search("trainer", "--coarse", 7, "--seeds", 3, *kept)
-    assert measured(seeds)["earlier"] == 9
+    assert measured(seeds)["earlier"] == 12
+    assert trials(seeds, "seeds")[:3] == trials(more, "seeds")
     assert trials(seeds, "coarse", "fine") == trials(more, "coarse", "fine")
     assert len(trials(seeds, "seeds")) == 9
     assert trials(search("trainer", "--coarse", 4, "--seeds", 1, *kept)[1]) == trials(first)
@@ -316,8 +356,19 @@ def test_a_torn_last_line_is_no_end_of_a_study(search, here):
         (("--pruner", "best"), "search: pruner must be one of none, median, halving, not 'best'"),
         (("--storage", "no/such/file"), "no/such/file can't be written: No such file or directory; --storage names"),
         (("--storage", "nothing://here"), "the storage nothing://here can't be opened: "),
-        (("--sampler", "grid", "--coarse", "1", "--param", "activation=choice:relu,tanh"), "a grid of 1 trials is too"),
-        (("--sampler", "grid", "--fine", "1", "--param", "activation=choice:relu,tanh"), "a grid of 1 trials is too"),
+        (("--storage", "nothing://me:se?cret@here/x"), "the storage nothing://me@here/x can't be opened: "),
+        (
+            ("--storage", "sqlite:///"),
+            "--storage sqlite:/// is in memory, where nothing lasts: name a file, sqlite:///sea",
+        ),
+        (
+            ("--storage", "sqlite://"),
+            "--storage sqlite:// is in memory, where nothing lasts: name a file, sqlite:///sea",
+        ),
+        (("--storage", "sqlite:///:memory:"), "is in memory, where nothing lasts"),
+        (("--storage", "postgresql:/me:secret@here"), "--storage: a database's URL has two slashes, as in"),
+        (("--sampler", "grid", "--coarse", "1", "--param", "activation=choice:relu,tanh"), "--coarse 1 is too few"),
+        (("--sampler", "grid", "--fine", "1", "--param", "activation=choice:relu,tanh"), "--fine 1 is too few"),
     ],
 )
 def test_what_makes_no_sense_is_refused_ahead_of_any_trial(search, here, options, message):
@@ -333,6 +384,53 @@ def test_a_password_is_in_no_report(search):
     assert "secret" not in json.dumps(report)
 
 
+def test_what_mattered_is_told_by_the_trials_that_were_asked_for(search):
+    _, alone = search("trainer", "--coarse", 25, "--fine", 0)
+    search("trainer", "--coarse", 40, "--fine", 0, "--storage", "kept.journal")
+    _, shared = search("trainer", "--coarse", 25, "--fine", 0, "--storage", "kept.journal")
+    assert measured(shared)["earlier"] == 25
+    assert measured(shared)["importances"] == measured(alone)["importances"] != {}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("log:1:0.1", "search.param width: the range must go up, and 1 is not less than 0.1"),
+        ("[32]", "search.param width: a choice needs two values at least, as choice:relu,tanh has, not 'choice:32'"),
+        ("{min: 1}", "search.param.width must be text"),
+    ],
+)
+def test_a_space_of_the_configuration_file_is_wrong_by_line(search, here, said, message):
+    (here / "babysit.yaml").write_text(f"search:\n  param:\n    width: {said}\n")
+    done, _ = search("trainer", rates="")
+    assert done.code == 2
+    assert done.err.startswith(f"babysit: babysit.yaml:3: {message}")
+
+
+def test_a_program_must_do_without_arguments(search):
+    done, _ = search("needy", "--param", "width=int:8:64", rates="")
+    told = "needy() raised ValueError: too wide (program.py:"
+    assert (done.code, told in done.err) == (3, True)
+    assert done.err.endswith("; ahead of all trials it is called without arguments, which must do\n")
+
+
+@pytest.mark.parametrize(
+    ("listed", "choices"),
+    [
+        ('["30,60", "50,80"]', ["30,60", "50,80"]),
+        ('["true", "1e-3"]', ["true", "1e-3"]),
+        ('["1", 1.5, true, null]', ["1", 1.5, True, None]),
+        ("[relu, tanh, 1e-3]", ["relu", "tanh", 0.001]),
+    ],
+)
+def test_choices_of_the_configuration_file_keep_their_types(search, here, listed, choices):
+    (here / "babysit.yaml").write_text(f"search:\n  param:\n    what: {listed}\n")
+    _, report = search("anything", "--fine", 0, "--seeds", 0, rates="")
+    assert measured(report)["space"][0]["choices"] == choices
+    seen = {json.dumps(t["configuration"]["what"]) for t in trials(report)}
+    assert seen == {json.dumps(choice) for choice in choices}
+
+
 def test_a_password_is_not_shown(search):
     done, _ = search("trainer", "--storage", "postgresql://me:secret@127.0.0.1:1/search")
     assert done.code == 2
@@ -344,7 +442,8 @@ def test_without_validation_examples_nothing_can_be_judged(search):
     done, report = search("without_validation")
     assert done.code == 3
     assert report["results"][0]["reason"] == (
-        "batches('val') yielded no batch: a search is judged by examples that it did not train on"
+        "batches('val') yielded no batch: a search is judged by examples that it did not train on (PyTorchTrainer and "
+        "NumpyTrainer take them as `val`)"
     )
 
 

@@ -110,6 +110,16 @@ def test_a_command_that_was_killed_with_its_workers_is_noticed_by_its_heart(serv
     assert len(made()) == 14
 
 
+def test_a_program_that_kills_the_command_is_given_up_in_the_end(program):
+    """One worker is the command itself; only the database knows how often it died."""
+    options = ("--param", "activation=choice:relu,swish", "--coarse", "2", "--fine", "0", "--seeds", "0")
+    options += ("--storage", "sqlite:///kept.db", "--set", "heartbeat=1")
+    codes = [ended(started("deadly", *options))[0] for _ in range(4)]
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    outcomes = {t["configuration"]["activation"]: t["reason"] for t in made()}
+    assert outcomes == {"relu": "", "swish": "its worker died, 3 times: out of memory, or killed?"}
+
+
 def test_a_server_that_goes_away_is_told(program):
     with Server() as server:
         with held():

@@ -742,3 +742,53 @@ def test_each_parameter_goes_on_beyond_an_edge_of_its_own():
     rate, other = finer((RATE, decay), configurations(UPWARD, DOWNWARD), configurations(EVEN, EVEN))
     assert (rate.low, rate.high) == (pytest.approx(1e-3), pytest.approx(1.0))
     assert (other.low, other.high) == (pytest.approx(10**-4.8), pytest.approx(10**-2.4))
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ("uniform:0.9981:0.9999", ["0.9981", "0.999", "0.9999"]),
+        ("uniform:1998:1999", ["1998", "1998.5", "1999"]),
+        ("log:0.99:0.999", ["0.99", "0.99449", "0.999"]),
+        ("uniform:0:0.8", ["0", "0.4", "0.8"]),
+        ("uniform:2:3", ["2", "2.5", "3"]),
+        ("log:1e-6:1e-1", ["1e-06", "0.000316", "0.1"]),
+        ("uniform:-1000.5:-1000", ["-1000.5", "-1000.25", "-1000"]),
+    ],
+)
+def test_values_are_shown_with_as_many_digits_as_tell_them_apart(spec, shown):
+    parameter = read(f"a={spec}")
+    assert [parameter.shown(parameter.at(place)) for place in (0, 0.5, 1)] == shown
+    assert read(f"a={parameter.spec}") == parameter
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_a_range_is_written_as_one_of_about_its_width(low, width):
+    made = Parameter("a", "uniform", low, low + width)
+    read_again = read(f"a={made.spec}")
+    assert abs(read_again.low - made.low) <= 0.06 * width
+    assert abs(read_again.high - made.high) <= 0.06 * width
+
+
+@pytest.mark.parametrize("choices", [("30,60", "50,80"), ("true", True), ("1", 1), (" a", "b"), ("", "a"), ("[a", "b")])
+def test_choices_that_words_do_not_tell_are_written_as_a_json_list(choices):
+    written = Parameter("a", "choice", choices=choices).spec
+    assert written.startswith("choice:[")
+    assert typed(read(f"a={written}").choices) == typed(choices)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('choice:["a", "b"', "'[\"a\", \"b\"' is no JSON list: Expecting ',' delimiter"),
+        ('choice:[["a"], "b"]', 'a choice is between numbers, words, true, false and null, not [["a"], "b"]'),
+        ('choice:["a"]', "a choice needs two values at least, as choice:relu,tanh has, not 'choice:[\"a\"]'"),
+    ],
+)
+def test_json_lists_that_are_none(text, message):
+    with pytest.raises(UsageError) as raised:
+        read(f"a={text}")
+    assert str(raised.value) == f"--param a: {message}"

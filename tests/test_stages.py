@@ -170,7 +170,7 @@ def test_a_grid_that_choices_alone_overflow_is_refused():
     assert len(grid((ACTIVATION, layers), 6)) == 6
     with pytest.raises(UsageError) as raised:
         grid((ACTIVATION, layers, RATE), 5)
-    assert str(raised.value) == "a grid of 5 trials is too small: the choices have 6 combinations"
+    assert str(raised.value) == "--coarse 5 is too few for a grid: the choices alone have 6 combinations"
 
 
 def test_a_grid_does_not_depend_on_the_seed():
@@ -300,14 +300,14 @@ def test_the_last_seed_is_followed_by_the_first():
     last = 2**32 - 1
     stage = fine(SPACE, COARSE_TRIALS, Settings(fine=2), last, higher=True)
     assert [e.configuration for e in stage.entries] == configurations(stage.space, 2, "random", 0)
-    assert [e.seed for e in again(ONCE, Settings(top=2), last, higher=True).entries] == [0, 1, 0, 1]
+    assert [e.seed for e in again(ONCE, Settings(top=2), last, higher=True).entries] == [0, 0, 1, 1]
 
 
 def test_the_best_are_made_again_with_other_seeds_and_as_long():
     best = ranking(ONCE, higher=True)[:2]
     stage = again(ONCE, Settings(top=2, seeds=3), 7, higher=True)
     assert (stage.name, stage.space) == (SEEDS, ())
-    expected = [(t.configuration, seed, t.epochs) for t in best for seed in (8, 9, 10)]
+    expected = [(t.configuration, seed, t.epochs) for seed in (8, 9, 10) for t in best]
     assert [(e.configuration, e.seed, e.epochs) for e in stage.entries] == expected
     assert [e.number for e in stage.entries] == list(range(6))
     assert stage.entries[0].configuration is not best[0].configuration

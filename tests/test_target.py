@@ -218,7 +218,7 @@ def test_naming_the_factory_does_not_run_the_file(capsys):
             "(train.py:1)",
         ),
         ("import sys\nsys.exit(1)\n", "importing train.py called sys.exit(1)"),
-        ("trainer = [1]\n", "trainer in train.py is no function but of type list"),
+        ("trainer = [1]\n", "trainer in train.py is no function but of type list; name one that returns the trainer"),
         (
             "def trainer(width, *, depth, rate=1): ...\n",
             "trainer() needs arguments (width, depth); a factory takes none, or has defaults",

@@ -88,6 +88,16 @@ def test_the_trials_are_the_same_whatever_the_number_of_workers(babysit, program
     assert sorted(path.name for path in program.iterdir()) == ["1.json", "3.json", "program.py"]
 
 
+def test_a_share_of_an_epoch_is_the_same_whatever_the_number_of_workers(babysit, program):
+    """To know where it ends, nobody may go through the batches but once: the next pass has another order."""
+    for count in ("1", "2"):
+        options = ("--coarse", "4", "--coarse-epochs", "0.5", "--fine", "0", "--seeds", "0", "--workers", count)
+        done = babysit("search", "program.py:shuffled", *SPACE, *options, "--report", f"json={count}.json", "--quiet")
+        assert done.code == 0
+    assert made("1.json") == made("2.json")
+    assert {trial["steps"] for trial in made("1.json") if trial["outcome"] == "finished"} == {2}
+
+
 def test_a_killed_workers_trial_is_made_again_and_none_twice(program):
     with held():
         search = started("slow", *SPACE, *SMALL, "--workers", "2", "--storage", "kept.journal")

@@ -1,7 +1,7 @@
 """Tables that stay readable on narrow consoles, one thing beneath the other where columns don't fit; text to copy."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -50,21 +50,40 @@ class TablePlot:
     table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Rows and columns, or where no column can be given its longest word, row after row as pairs."""
+        """Rows and columns; where no column can be given its longest word, some of them after the others, or pairs."""
         pen = Pen(options.ascii_only)
         yield pen.write(self.table.title, "bold")
-        grid = self._columns(pen)
-        needed = Measurement.get(console, options.update(max_width=10_000), grid).minimum
-        yield from [grid] if needed <= options.max_width else self._one_by_one(pen)
+        every = range(len(self.table.columns))
+        if self._fits(every, console, options):
+            yield self._grid(every, pen)
+        elif self.table.keys:
+            yield from self._in_parts(console, options, pen)
+        else:
+            yield from self._one_by_one(pen)
 
-    def _columns(self, pen: Pen) -> Grid:
+    def _fits(self, chosen: Sequence[int], console: Console, options: ConsoleOptions) -> bool:
+        grid = self._grid(chosen, Pen(options.ascii_only))
+        return Measurement.get(console, options.update(max_width=10_000), grid).minimum <= options.max_width
+
+    def _grid(self, chosen: Iterable[int], pen: Pen) -> Grid:
         grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for index, name in enumerate(self.table.columns):
+        for index in chosen:
             numeric = all(_NUMBER.fullmatch(row[index]) for row in self.table.rows)
-            grid.add_column(pen.write(name), justify="right" if numeric else "left", overflow="fold")
+            name = pen.write(self.table.columns[index])
+            grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
         for row in self.table.rows:
-            grid.add_row(*map(pen.write, row))
+            grid.add_row(*(pen.write(row[index]) for index in chosen))
         return grid
+
+    def _in_parts(self, console: Console, options: ConsoleOptions, pen: Pen) -> Iterator[RenderableType]:
+        """As many columns at a time as there is room for, each time behind those that name the rows."""
+        keys, rest = list(range(self.table.keys)), list(range(self.table.keys, len(self.table.columns)))
+        while rest:
+            fitting = (n for n in range(len(rest), 1, -1) if self._fits([*keys, *rest[:n]], console, options))
+            count = next(fitting, 1)
+            yield self._grid([*keys, *rest[:count]], pen)
+            rest = rest[count:]
+            yield from [""] if rest else []
 
     def _one_by_one(self, pen: Pen) -> Iterator[RenderableType]:
         for index, row in enumerate(self.table.rows):

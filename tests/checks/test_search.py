@@ -214,7 +214,7 @@ REST = "learning_rate from 1.16e-06 to 0.0613, hidden from 38 to 498"
         (
             every(Outcome.EXPLODED),
             f"none of 30 trials has come to anything: 30 exploded ({REST}), the first since the cost is nan in step 3.",
-            "Search lower learning rates, such as --param learning_rate=log:3.16e-09:4.64e-05.",
+            "Search lower learning rates, such as --param learning_rate=log:1e-09:1e-06.",
         ),
         (
             every(Outcome.EXPLODED, space=(ACTIVATION,)),
@@ -235,25 +235,65 @@ REST = "learning_rate from 1.16e-06 to 0.0613, hidden from 38 to 498"
         (
             replace(HEALTHY, constant_score=0.95),
             "none of 51 trials has come to anything: 51 finished, none with more than a constant answer's 0.95.",
-            "Train for longer, or search higher learning rates, such as --param learning_rate=log:0.00215:31.6; look "
-            "at `babysit overfit` and `babysit lr-scan`.",
+            "Train for longer (--coarse-epochs), or search higher learning rates, such as --param "
+            "learning_rate=log:0.1:100; look at `babysit overfit` and `babysit lr-scan`.",
         ),
         (
             replace(HEALTHY, metric="", constant_score=0.1),
             "none of 51 trials has come to anything: 51 finished, none with less than a constant answer's 0.1.",
-            "Train for longer, or search higher learning rates, such as --param learning_rate=log:0.00215:31.6; look "
-            "at `babysit overfit` and `babysit lr-scan`.",
+            "Train for longer (--coarse-epochs), or search higher learning rates, such as --param "
+            "learning_rate=log:0.1:100; look at `babysit overfit` and `babysit lr-scan`.",
         ),
         (
             searched(*(trial(c, 0.1) for c in spread((ACTIVATION,), 30)), space=(ACTIVATION,)),
             "none of 30 trials has come to anything: 30 finished, none with more than a constant answer's 0.1.",
-            "Train for longer, or search higher learning rates; look at `babysit overfit` and `babysit lr-scan`.",
+            "Train for longer (--coarse-epochs), or search higher learning rates; look at `babysit overfit` and "
+            "`babysit lr-scan`.",
         ),
     ],
 )
 def test_messages_where_all_failed(measured, message, suggestion):
     finding = only(measured, "all-trials-failed")
     assert (finding.message, finding.suggestion) == (message, suggestion)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "begins"),
+    [
+        (
+            [Outcome.EXPLODED] * 14,
+            "Train for longer (--coarse-epochs); look at `babysit overfit` and `babysit lr-scan`.",
+        ),
+        ([Outcome.EXPLODED] * 16, "Search lower learning rates, such as --param "),
+        (
+            [Outcome.CRASHED] * 14,
+            "Train for longer (--coarse-epochs), or search higher learning rates, such as --param ",
+        ),
+        ([Outcome.CRASHED] * 16, "Leave out of the ranges what the program doesn't take"),
+        ([Outcome.EXPLODED] * 9 + [Outcome.LOST] * 11, "Leave out of the ranges what the program doesn't take"),
+    ],
+)
+def test_what_would_help_most_trials_is_advised(outcomes, begins):
+    """Of 30; the rest finished, and learned nothing."""
+    ends = zip(ONCE[:30], [*outcomes, *[Outcome.FINISHED] * 30], strict=False)
+    made = [replace(t, outcome=o, reason="no", score=0.1 if o is Outcome.FINISHED else math.nan) for t, o in ends]
+    assert only(searched(*made), "all-trials-failed").suggestion.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("spec", "lower"),
+    [
+        ("log:10:1e4", "log:0.01:10"),
+        ("uniform:0.5:1", "log:0.0005:0.5"),
+        ("uniform:0:1", "log:1e-6:1e-1"),
+        ("choice:1,2", "log:1e-6:1e-1"),
+    ],
+)
+def test_where_nothing_works_rates_are_several_decades_lower(spec, lower):
+    (rate,) = read_space([f"learning_rate={spec}"])
+    made = [failed({"learning_rate": n}) for n in range(30)]
+    suggestion = only(searched(*made, space=(rate,)), "all-trials-failed").suggestion
+    assert suggestion == f"Search lower learning rates, such as --param learning_rate={lower}."
 
 
 def test_each_way_to_fail_is_told_with_what_it_has_in_common():
@@ -269,7 +309,7 @@ def test_each_way_to_fail_is_told_with_what_it_has_in_common():
         "is nan in step 3; 6 crashed, the first since it broke; 1 finished, none with more than a constant answer's "
         "0.1; 3 were pruned."
     )
-    assert finding.suggestion == "Search lower learning rates, such as --param learning_rate=log:3.16e-09:4.64e-05."
+    assert finding.suggestion == "Search lower learning rates, such as --param learning_rate=log:1e-09:1e-06."
     assert finding.evidence == {"trials": 25, "exploded": 15, "crashed": 6}
 
 
@@ -654,6 +694,11 @@ def test_where_half_a_range_explodes_the_other_half_is_named_no_more_often():
 # Winners by their seed
 
 
+def over_seeds(*rows):
+    """As `repeated`; each row has the scores with other seeds, the first of which is that of the first seed, too."""
+    return repeated(*((row[0], *row) if len(row) > 1 else row for row in rows))
+
+
 TOLD = ((0.90, 0.88, 0.92), (0.85, 0.83, 0.87))  # means differ by 0.05; 2.87 * 0.02 * sqrt(2 / 3) = 0.0468 is noise
 PLAIN = ((0.75, 0.73, 0.77), (0.72, 0.70, 0.74))  # far behind
 ONE, TWO = "learning_rate 1.51e-05, hidden 231, activation tanh", "learning_rate 0.000229, hidden 430, activation relu"
@@ -680,51 +725,52 @@ ONE, TWO = "learning_rate 1.51e-05, hidden 231, activation tanh", "learning_rate
     ],
 )
 def test_winners_by_their_seed(rows, expected):
-    assert {f for f in judged(repeated(*rows)) if f[0] == "one-seed-winner"} == expected
+    assert {f for f in judged(over_seeds(*rows)) if f[0] == "one-seed-winner"} == expected
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(2.0, set()), (2.1, set()), (2.2, TIED)])
 def test_how_many_errors_tell_is_a_setting(noise, expected):
-    assert judged(repeated(*TOLD), noise=noise) == expected
+    assert judged(over_seeds(*TOLD), noise=noise) == expected
 
 
 def test_more_seeds_tell_more():
     few, many = ([(0.90, *(0.90, 0.88, 0.92) * k), (0.88, *(0.88, 0.86, 0.90) * k)] for k in (1, 3))
-    assert judged(repeated(*few)) == TIED
-    assert judged(repeated(*many)) == set()
+    assert judged(over_seeds(*few)) == TIED
+    assert judged(over_seeds(*many)) == set()
 
 
 def test_the_lowest_mean_wins_where_there_is_no_metric():
     rows = [(0.50, 0.60, 0.60), (0.51, 0.505, 0.51), (0.7, 0.7, 0.7), (0.8, 0.8, 0.8)]
-    made = repeated(*rows)
+    made = over_seeds(*rows)
     assert only(replace(made, metric="", constant_score=2.3), "one-seed-winner").message.startswith(
-        f"the best of one seed, {ONE} (loss 0.5667), is no more than 0.5667 over 3 seeds;"
+        f"the best of one seed, {ONE} (loss 0.5667), is no more than 0.5667 over 3 other seeds;"
     )
 
 
 def test_what_knows_nothing_has_no_winner():
-    assert judged(repeated(TOLD[0], TOLD[0], (0.1,))) == TIED
-    assert judged(replace(repeated(TOLD[0], TOLD[0]), constant_score=0.95)) == FAILED
+    assert judged(over_seeds(TOLD[0], TOLD[0], (0.1,))) == TIED
+    assert judged(replace(over_seeds(TOLD[0], TOLD[0]), constant_score=0.95)) == FAILED
 
 
 def test_messages_of_winners_by_their_seed():
-    tied = only(repeated(TOLD[0], (0.87, 0.85, 0.89)), "one-seed-winner")
+    tied = only(over_seeds(TOLD[0], (0.87, 0.85, 0.89)), "one-seed-winner")
     assert tied.message == (
-        f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.87): with 3 seeds, differences below 0.047 are "
-        "noise."
+        f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.87): with 3 other seeds, differences below "
+        "0.047 are noise."
     )
     assert tied.suggestion == (
-        "Take the cheaper of the two; where the difference matters, run them with more seeds (--seeds)."
+        "Take whichever you like better; where the difference matters, run them with more seeds (--seeds; with "
+        "--storage, what was tried is kept)."
     )
     assert tied.evidence["noise"] == pytest.approx(student.isf(norm.sf(2), 4) * 0.02 * math.sqrt(2 / 3), rel=1e-3)
     assert tied.evidence["means"] == pytest.approx([0.9, 0.87])
-    alike = only(repeated((0.9, 0.9), (0.9, 0.9)), "one-seed-winner")
+    alike = only(over_seeds((0.9, 0.9), (0.9, 0.9)), "one-seed-winner")
     assert alike.message == f"{ONE} (accuracy 0.9) can't be told from {TWO} (accuracy 0.9), whatever the seed."
     rows = [(0.90, 0.80, 0.80), (0.89, 0.895, 0.89), (0.7, 0.7, 0.7), (0.6, 0.6, 0.6)]
-    lucky = only(repeated(*rows), "one-seed-winner")
+    lucky = only(over_seeds(*rows), "one-seed-winner")
     assert lucky.message == (
-        f"the best of one seed, {ONE} (accuracy 0.8333), is no more than 0.8333 over 3 seeds; {TWO} (accuracy 0.8917) "
-        "is better."
+        f"the best of one seed, {ONE} (accuracy 0.8333), is no more than 0.8333 over 3 other seeds; {TWO} (accuracy "
+        "0.8917) is better."
     )
     assert lucky.suggestion == "Take what is best over seeds, as the report does."
 
@@ -776,7 +822,7 @@ def test_a_configuration_that_was_drawn_twice_is_not_told_from_itself():
 def test_equal_configurations_are_called_different_once_in_20_searches_however_few_the_seeds(seeds):
     draw = np.random.default_rng(0)
     rows = draw.normal(0.8, 0.01, size=(200, 2, seeds))
-    told = sum(not judged(repeated(*row.tolist())) & TIED for row in rows)
+    told = sum(not judged(over_seeds(*row.tolist())) & TIED for row in rows)
     assert told / 200 == pytest.approx(0.045, abs=0.03)
 
 
@@ -787,6 +833,12 @@ def test_equal_configurations_are_called_different_once_in_20_searches_however_f
 @pytest.mark.parametrize("sampler", ["random", "quasi-random", "tpe"])
 def test_22_random_trials_are_enough(count, expected, sampler):
     assert judged(of_size(count, sampler=sampler)) == expected
+
+
+def test_a_space_that_was_tried_as_a_whole_has_no_more_to_meet():
+    made = [trial({"activation": "relu"}, 0.5), failed({"activation": "tanh"}, Outcome.CRASHED, number=1)]
+    assert judged(searched(*made, space=(ACTIVATION,))) == set()
+    assert judged(searched(made[0], space=(ACTIVATION,))) == SMALL
 
 
 @pytest.mark.parametrize(
@@ -914,10 +966,10 @@ def test_facts():
         "finer": "learning_rate log:0.0001:0.01, hidden int:128:320, activation choice:relu,tanh",
         "trials": "30 coarse, 15 fine, 6 with other seeds; 51 finished",
         "the best": (
-            "accuracy 0.8728 after 5 epochs, mean of 3 seeds: learning_rate 0.00068, hidden 221, activation relu"
+            "accuracy 0.8728 after 5 epochs, mean of 2 other seeds: learning_rate 0.00068, hidden 221, activation relu"
         ),
         "one answer for all": "accuracy 0.1",
-        "scatter over seeds": "0.0001",
+        "scatter over seeds": "0.00014",
         "what mattered": "learning_rate 75 %, hidden 20 %, activation 5 %",
     }
 
@@ -946,9 +998,9 @@ def test_facts():
             "accuracy 0.5 after 0.3 epochs: activation relu",
         ),
         (
-            searched(trial({"activation": None, "nesterov": True}, 0.5), space=(ACTIVATION,)),
+            searched(trial({"activation": None}, 0.5), space=(replace(ACTIVATION, choices=("relu", None)),)),
             "the best",
-            "accuracy 0.5 after 1 epoch: activation null, nesterov true",
+            "accuracy 0.5 after 1 epoch: activation null",
         ),
         (every(Outcome.EXPLODED), "all that exploded", REST),
         (every(Outcome.CRASHED), "all that crashed", REST),
@@ -1059,9 +1111,9 @@ def test_yaml_quotes_names_only_where_it_must():
 def test_the_table_has_the_best_trials():
     table = shown(Table)[0]
     assert table.title == "trials, 12 of 51: the best"
-    assert table.columns == ("", "accuracy", "learning_rate", "hidden", "activation", "epochs", "seed", "stage", "")
-    assert table.rows[0] == ("1", "0.8729", "0.00068", "221", "relu", "5", "1", "seeds", "")
-    assert table.rows[1] == ("2", "0.8728", "0.00068", "221", "relu", "5", "0", "fine", "")
+    assert table.columns == ("", "accuracy", "learning_rate", "hidden", "activation", "epochs", "stage")
+    assert table.rows[0] == ("1", "0.8729", "0.00068", "221", "relu", "5", "seed 1")
+    assert table.rows[1] == ("2", "0.8728", "0.00068", "221", "relu", "5", "fine")
     assert [row[0] for row in table.rows] == [str(n) for n in range(1, 13)]
 
 
@@ -1079,8 +1131,8 @@ def test_the_table_has_the_best_trials():
             "trials, 12 of 51: the best, and some that did not finish",
             [*(str(n) for n in range(1, 9)), *[""] * 4],
         ),
-        (every(Outcome.LOST), "trials, 12 of 30: the best, and some that did not finish", [""] * 12),
-        (searched(), "trials, 0 of 0: the best", []),
+        (every(Outcome.LOST), "trials, 12 of 30: some that did not finish", [""] * 12),
+        (searched(), "trials, 0 of 0", []),
     ],
 )
 def test_the_table_has_room_for_failures(measured, title, ranks):
@@ -1090,7 +1142,7 @@ def test_the_table_has_room_for_failures(measured, title, ranks):
 
 def test_rows_of_failures_say_how_they_ended():
     row = shown(Table, every(Outcome.EXPLODED))[0].rows[0]
-    assert row == ("", "-", "1.51e-05", "231", "tanh", "1", "0", COARSE, "exploded")
+    assert row == ("", "exploded", "1.51e-05", "231", "tanh", "1", COARSE)
 
 
 def test_a_choice_has_a_table_of_its_own():
@@ -1127,6 +1179,17 @@ def test_what_exploded_has_no_score_and_what_was_pruned_no_point():
     assert not any(map(math.isnan, curve.series["accuracy"][1:]))
 
 
+def test_where_nothing_is_known_there_is_nothing_to_copy():
+    assert len(shown(Snippet)) == 1
+    assert shown(Snippet, replace(HEALTHY, constant_score=0.95)) == []
+    assert shown(Snippet, every(Outcome.EXPLODED)) == []
+
+
+def test_a_finer_range_is_told_where_there_was_one():
+    assert "finer" in facts()
+    assert "finer" not in facts(replace(every(Outcome.EXPLODED), finer=SPACE))
+
+
 def test_without_a_best_none_is_marked():
     assert [curve.marks for curve in shown(Curve, every(Outcome.EXPLODED))] == [{}, {}]
 
@@ -1140,7 +1203,7 @@ def test_only_ranges_have_a_curve_and_only_choices_a_table():
 
 
 def test_the_latest_trials_are_shown_while_it_runs():
-    table, fact = live(replace(HEALTHY, trials=ONCE[:20]))
+    fact, table = live(replace(HEALTHY, trials=ONCE[:20]))
     assert table.title == "20 of 51 trials, the latest"
     assert [row[1] for row in table.rows] == [f"{t.score:.4g}" for t in ONCE[12:20]]
     best = max(ONCE[:20], key=lambda t: t.score)

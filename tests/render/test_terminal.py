@@ -253,6 +253,29 @@ def test_a_table_without_room_is_told_row_by_row(console):
     assert lines[start + 1 : start + 9] == [*(f"  column{i}  1" for i in range(6)), "", "  column0  2"]
 
 
+def test_a_table_whose_rows_have_names_is_told_in_parts_where_it_has_no_room(console):
+    cells = tuple(f"{'x' * 7}{i}" for i in range(6))
+    table = Table("rates", ("", "name", *(f"column{i}" for i in range(6))), (("1", "a", *cells), ("", "b", *cells)), 2)
+    result = Result("memorize", Status.PASSED, exhibits=(table,))
+    narrow = console(40)
+    terminal.render(Report("a.py:b", 0, "0.1.0", (result,)), narrow)
+    lines = [line.rstrip() for line in narrow.written()]
+    start = lines.index("  rates")
+    assert (
+        lines[start + 1 : start + 9]
+        == [
+            "     name  column0   column1   column2",
+            "  1  a     xxxxxxx0  xxxxxxx1  xxxxxxx2",
+            "     b     xxxxxxx0  xxxxxxx1  xxxxxxx2",
+            "",
+            "     name  column3   column4   column5",
+            "  1  a     xxxxxxx3  xxxxxxx4  xxxxxxx5",
+            "     b     xxxxxxx3  xxxxxxx4  xxxxxxx5",
+            "",
+        ][: len(lines) - start - 1]
+    )
+
+
 def test_long_labels_go_above_their_values(stripped):
     facts = (Fact("loss of the best constant prediction", "2.3"), Fact("examples", "20"))
     report = Report("a.py:b", 0, "0.1.0", (Result("memorize", Status.PASSED, exhibits=facts),))
