@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import IO
@@ -12,7 +13,7 @@ from babysit.errors import TargetError
 from babysit.report import ExitCode
 from babysit.work import Job
 
-PATIENCE = 10.0  # seconds that a worker has to end the step that it is in, before it is killed
+PATIENCE = 10.0  # seconds that workers have to end the steps that they are in, before they are killed
 RESTARTS = 3  # of each worker that may follow on one another without a trial that ends: as often as one is given up
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -66,9 +67,10 @@ class Crew:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for worker in self._workers:
             _stdin(worker).close()  # a worker ends with its standard input
+        end = time.monotonic() + PATIENCE
         for worker in self._workers:
             try:
-                worker.wait(PATIENCE)
+                worker.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
