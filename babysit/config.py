@@ -19,7 +19,7 @@ from babysit.errors import UsageError
 from babysit.report import Severity
 from babysit.space import Parameter, read_space, value_of
 from babysit.target import names_a_file, split
-from babysit.values import Wrong, entries, given, items, one_of, read, unknown
+from babysit.values import NULL, Wrong, entries, given, items, one_of, read, unknown
 
 FILE_NAME = "babysit.yaml"
 SEED_LIMITS = {"least": 0, "most": 2**32 - 1}  # what numpy.random.seed takes
@@ -281,8 +281,8 @@ def _assignment(setting: str, name: str, node: Node) -> str:
     """`NAME=SPEC`, as the command line has it, of a key and its value; a list is a choice, what is quoted text."""
     if isinstance(node, SequenceNode):
         words = zip(read(node, f"{setting}.{name}", tuple[str, ...]), node.value, strict=True)
-        values = tuple(word if item.style else value_of(word) for word, item in words)
-        text = f"{name}={Parameter(name, 'choice', choices=values).spec}"
+        values = tuple(word if item.style else value_of("null" if item.tag == NULL else word) for word, item in words)
+        text = f"{name}={Parameter(name, 'choice', choices=values).spec if values else 'choice:'}"
     else:
         text = f"{name}={read(node, f'{setting}.{name}', str)}"
     try:

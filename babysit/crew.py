@@ -27,12 +27,14 @@ class Crew:
 
     Attributes:
         dead: Numbers of the processes that were replaced.
+        killed: Of those that did not end in time.
     """
 
     def __init__(self, job: Job, count: int) -> None:
         self._jobs = [replace(job, number=number) for number in range(count)]
         self._workers: list[subprocess.Popen[str]] = []
         self.dead: set[int] = set()
+        self.killed: set[int] = set()
         self._restarts = 0
         self._made = 0
 
@@ -74,6 +76,7 @@ class Crew:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
+                self.killed.add(worker.pid)
 
 
 def _started(job: Job, count: int) -> "subprocess.Popen[str]":

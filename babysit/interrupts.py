@@ -1,10 +1,14 @@
 """Ctrl-C, put off while something is written: it is heard in those parts alone that can be left at any point."""
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+
+STUCK = 5.0  # seconds after a first Ctrl-C, from which the next is heard wherever it comes: what is written is a line
 
 
 class Interrupts:
@@ -12,7 +16,21 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._heard = False
-        self._came = False
+        self._since = math.inf
+
+    @property
+    def came(self) -> bool:
+        """Whether there was one."""
+        return self._since < math.inf
+
+    def check(self) -> None:
+        """Hear one that came; for a moment between two things that are written.
+
+        Raises:
+            KeyboardInterrupt: It came.
+        """
+        if self.came:
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def put_off(self) -> Iterator[None]:
@@ -31,23 +49,27 @@ class Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
+    def heard(self, *, really: bool = True) -> Iterator[None]:
         """Within it, Ctrl-C is heard at once, as is one that came before.
+
+        Args:
+            really: False for a part of such a part in which something is written after all.
 
         Raises:
             KeyboardInterrupt: It comes, or came.
         """
+        before = self._heard
         try:
-            self._heard = True
-            if self._came:
-                self._came = False
-                raise KeyboardInterrupt
+            self._heard = really
+            self.check()
             yield
         finally:
-            self._heard = False
+            self._heard = before
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self._heard:
+        now = time.monotonic()
+        is_stuck = now - self._since > STUCK
+        self._since = min(self._since, now)
+        if self._heard or is_stuck:
             self._heard = False  # what follows is cleaning up
             raise KeyboardInterrupt
-        self._came = True

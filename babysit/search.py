@@ -146,11 +146,11 @@ class Search:
         """Have all of a stage's trials made."""
         board = self.boards[stage.name]
         board.reclaim(self._is_gone)  # those of a command that has ended, however it did
-        board.enter(stage)
+        board.enter(stage, self.interrupts.check)
         while len(self.results(stage.name)) < len(stage.entries):
             work()
             board.reclaim(self._is_gone)
-            board.enter(stage)
+            board.enter(stage, self.interrupts.check)
             self.show()
 
     def _is_gone(self, worker: str) -> bool:
@@ -178,24 +178,28 @@ class Search:
         s = self.settings
         words = (self.source.factory.target, self.source.seed, str(self.source.folder), self.place, s.heartbeat)
         job = Job(*words, self.names, s.pruner, s.explosion, s.folds, self.examples, self.higher)
-        heard = self.interrupts.heard
 
         def wait() -> None:
-            with heard():
+            with self.interrupts.heard():
                 time.sleep(pause(self.place))
 
         if s.workers == 1:
-            worker = Worker(job, self.source.factory, self.storage, show=self.show, heard=heard)
+            worker = Worker(job, self.source.factory, self.storage, show=self.show, interrupts=self.interrupts)
             yield lambda: None if worker.make_one() else wait()
             return
-        with Crew(job, s.workers) as crew:
+        crew = Crew(job, s.workers)
 
-            def mended() -> None:
-                wait()
-                crew.mend(sum(board.ended for board in self.boards.values()))
-                self._dead = crew.dead
+        def mended() -> None:
+            wait()
+            crew.mend(sum(board.ended for board in self.boards.values()))
+            self._dead = crew.dead
 
-            yield mended
+        try:
+            with crew:
+                yield mended
+        finally:
+            for board in self.boards.values() if crew.killed else ():
+                board.reclaim(lambda worker: is_one_of(worker, crew.killed), interrupted=True)
 
     def measured(self, *, importances: bool = True) -> Measurement:
         """All that is known by now."""

@@ -20,7 +20,7 @@ from babysit.search_results import (
     word,
 )
 from babysit.significance import student_quantile
-from babysit.space import BEYOND, KINDS, LEADERS, NEAR, Parameter, edge, leaning
+from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
 from babysit.stages import COARSE, SEEDS, leaders, ranking
 from babysit.trials import Outcome
 
@@ -85,20 +85,21 @@ def _remedy(measured: "Measurement", count: Mapping[Outcome, int]) -> str:
     if worst in (Outcome.CRASHED, Outcome.LOST):
         return "Leave out of the ranges what the program doesn't take; its own message is above."
     if worst is Outcome.EXPLODED:
-        lower = f", such as --param {_decades(rate, -1)}" if rate else ""
-        return f"Search lower learning rates{lower}."
+        return f"Search lower learning rates{_decades(rate, -1)}."
     longer = "Train for longer (--coarse-epochs)"
     if not count[Outcome.EXPLODED]:
-        longer += f", or search higher learning rates{f', such as --param {_decades(rate, 1)}' if rate else ''}"
+        longer += f", or search higher learning rates{_decades(rate, 1)}"
     return f"{longer}; look at `babysit overfit` and `babysit lr-scan`."
 
 
-def _decades(rate: Parameter, side: int) -> str:
+def _decades(rate: Parameter | None, side: int) -> str:
     """The range to look at where nothing worked in a whole one: several decades on one side of it."""
-    if rate.choices or rate.low <= 0:
-        return f"{rate.name}={KINDS['log']}"
-    low, high = (rate.low / SEVERAL, rate.low) if side < 0 else (rate.high, rate.high * SEVERAL)
-    return f"{rate.name}={Parameter(rate.name, 'log', low, high).spec}"
+    values = (rate.choices or (rate.low, rate.high)) if rate else ()
+    numbers = [float(v) for v in values if isinstance(v, int | float) and v > 0]
+    if not (rate and numbers):
+        return ""
+    ends = (min(numbers) / SEVERAL, min(numbers)) if side < 0 else (max(numbers), max(numbers) * SEVERAL)
+    return f", such as --param {rate.name}={Parameter(rate.name, 'log', *ends).spec}"
 
 
 @rule
@@ -229,7 +230,8 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
                 means=[c.mean for c in again],
             )
             return
-    tied = [c for c in again[1:] if abs(winner.mean - c.mean) <= noise]
+    others = [c for c in again[1:] if c.trial.configuration != winner.trial.configuration]  # not for fewer epochs
+    tied = [c for c in others if abs(winner.mean - c.mean) <= noise]
     if tied:
         seeds = f"with {len(winner.scores)} {'other ' * winner.fresh}seeds, differences below {noise:.2g} are noise"
         yield one_seed_winner.info(

@@ -189,7 +189,7 @@ def read_space(texts: Sequence[str], what: str = "--param") -> tuple[Parameter, 
 def _parameter(name: str, spec: str, what: str) -> Parameter:
     kind, colon, rest = spec.partition(":")
     if kind == "choice":
-        return Parameter(name, kind, choices=_choices(rest, spec, what))
+        return Parameter(name, kind, choices=_choices(rest.strip(), spec, what))
     if kind not in KINDS:
         kind, rest = _kind_of(name, spec), spec
         colon = ":"
@@ -207,6 +207,9 @@ def _choices(rest: str, spec: str, what: str) -> tuple[Value, ...]:
     values = _listed(rest, what) if rest.startswith("[") else _words(rest)
     if len(values) < 2:
         raise UsageError(f"{what}: a choice needs two values at least, as {KINDS['choice']} has, not {spec!r}")
+    for word, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{what}: {word} is no finite number")
     for one, other in itertools.combinations(values, 2):
         if values[one] == values[other]:
             raise UsageError(f"{what}: {one} and {other} are the same value to Python; leave one out")

@@ -44,6 +44,8 @@ DRIVERS = {
 
 _TYPO = re.compile(r"[a-z][a-z\d+.-]+:/(?!/)", re.IGNORECASE)  # more than the letter of a drive
 _IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/{2,3}(:memory:)?(\?.*)?")
+_CREDENTIALS = re.compile(r"(?:([^:/?@]*)(?::[^@]*)?@)?([^?]*).*", re.DOTALL)
+_RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|file:)(.+)")
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
@@ -70,6 +72,8 @@ def located(storage: str, folder: Path) -> str:
         raise UsageError("--storage: a database's URL has two slashes, as in postgresql+psycopg://user@host/name")
     if _IN_MEMORY.fullmatch(storage):
         raise UsageError(f"--storage {storage} is in memory, where nothing lasts: name a file, sqlite:///search.db")
+    if found := _RELATIVE.fullmatch(storage):
+        return f"{found[1]}{Path(folder, found[2])}"
     return storage if "://" in storage else str(Path(folder, storage))
 
 
@@ -116,11 +120,13 @@ def _opened(url: str, heartbeat: int) -> "BaseStorage":
 
 
 def hidden(place: str) -> str:
-    """The storage as it may be shown: a URL without its password."""
+    """The storage as it may be shown: a URL without its password and its query, which may hold one, too."""
     scheme, separator, rest = place.partition("://")
-    user, at, host = rest.rpartition("@")
-    host = host.partition("?")[0]  # what is behind it may hold a password, too
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if separator else shown(place)
+    if not separator:
+        return shown(place)
+    user, host = _CREDENTIALS.fullmatch(rest).groups(default="")  # type: ignore[union-attr]  # it matches any text
+    name, slash, database = host.partition("/")
+    return f"{scheme}{separator}{user}{'@' * bool(user)}{name.rpartition('@')[2]}{slash}{database}"
 
 
 class Board:
@@ -161,8 +167,13 @@ class Board:
         wanted = tuple(TrialState[state] for state in states) or None
         return self.study.get_trials(deepcopy=False, states=wanted)
 
-    def enter(self, stage: "Stage") -> None:
-        """Have every entry of the stage done: add a trial for each that has none waiting, running or with a result."""
+    def enter(self, stage: "Stage", between: Callable[[], object] = lambda: None) -> None:
+        """Have every entry of the stage done: add a trial for each that has none waiting, running or with a result.
+
+        Args:
+            stage: The stage.
+            between: Called ahead of each; it may raise, and what was entered stays.
+        """
         if "space" not in self.study.user_attrs:
             self.study.set_user_attr("space", [asdict(parameter) for parameter in stage.space])
         seen: dict[int, list[FrozenTrial]] = {}
@@ -173,6 +184,7 @@ class Board:
             if any(not t.state.is_finished() or "result" in t.user_attrs for t in known):
                 continue
             lost = sum(t.state.name == "FAIL" and "interrupted" not in t.user_attrs for t in known)
+            between()
             self._add(entry, stage, lost)
 
     def _add(self, entry: "Entry", stage: "Stage", lost: int) -> None:
@@ -223,11 +235,12 @@ class Board:
             self.storage.record_heartbeat(trial._trial_id)
         trial.set_user_attr("worker", worker)
 
-    def reclaim(self, is_dead: Callable[[str], bool]) -> None:
+    def reclaim(self, is_dead: Callable[[str], bool], *, interrupted: bool = False) -> None:
         """Give up the trials whose worker is dead, so that they are entered again.
 
         Args:
             is_dead: Whether a worker is.
+            interrupted: Whether it was made to, which says nothing against the trial.
         """
         import optuna
 
@@ -238,6 +251,8 @@ class Board:
             worker = trial.user_attrs.get("worker")
             if is_dead(worker) if worker else self._unsigned_for(trial) > UNSIGNED:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another was faster
+                    if interrupted:
+                        self.storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
                     self.storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
 
     def _unsigned_for(self, trial: "FrozenTrial") -> float:

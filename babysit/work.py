@@ -4,7 +4,6 @@
 of JSON from standard input, and works until that ends.
 """
 
-import contextlib
 import functools
 import gc
 import hashlib
@@ -15,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from babysit.blame import blame
 from babysit.errors import BabysitError
+from babysit.interrupts import Interrupts
 from babysit.report import ExitCode
 from babysit.stages import SEEDS
 from babysit.study import Board, hidden, identity, open_storage, quiet_optuna, unless_a_heart
@@ -90,7 +89,7 @@ class Worker:
         storage: Where the trials are.
         show: Called after each epoch.
         halted: Whether to drop the trial that is being made, asked at each step.
-        heard: Within it, Ctrl-C may come at any point; elsewhere something is written.
+        interrupts: Ctrl-C, heard where the program runs; elsewhere something is written.
     """
 
     def __init__(
@@ -101,9 +100,11 @@ class Worker:
         *,
         show: Callable[[], None] = lambda: None,
         halted: Halted = lambda: False,
-        heard: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        interrupts: Interrupts | None = None,
     ) -> None:
-        self.job, self.factory, self.show, self.halted, self.heard = job, factory, show, halted, heard
+        self.job, self.factory, self.show = job, factory, show
+        self.interrupts = interrupts or Interrupts()
+        self.halted: Halted = lambda: halted() or self.interrupts.came
         self.reclaimed = False
         self.boards = [
             Board(storage, name, stage, pruner(job.pruner, stage), higher=job.higher)
@@ -150,7 +151,7 @@ class Worker:
         job = self.job
         course = Course(entry["epochs"], job.examples, job.explosion, job.folds, by_loss=not job.higher)
         try:
-            with self.heard():
+            with self.interrupts.heard():
                 found = tried(self.factory, configuration, entry["seed"], course, self._watch(asked), self.halted)
         except KeyboardInterrupt:
             asked.set_user_attr("interrupted", True)
@@ -170,9 +171,10 @@ class Worker:
         def watch(score: float) -> bool:
             nonlocal steps
             steps += 1
-            asked.report(score, steps)
-            self.show()
-            return asked.should_prune()
+            with self.interrupts.heard(really=False):
+                asked.report(score, steps)
+                self.show()
+                return asked.should_prune()
 
         return watch
 

@@ -11,6 +11,8 @@ import parabola
 import pytest
 import yaml
 
+from babysit.study import hidden, located
+
 RATES, WIDTHS = "learning_rate=log:1e-6:1e2", "width=log-int:8:1024"
 SMALL = ("--coarse", 6, "--fine", 3, "--seeds", 1)
 
@@ -397,6 +399,7 @@ def test_what_mattered_is_told_by_the_trials_that_were_asked_for(search):
     [
         ("log:1:0.1", "search.param width: the range must go up, and 1 is not less than 0.1"),
         ("[32]", "search.param width: a choice needs two values at least, as choice:relu,tanh has, not 'choice:32'"),
+        ("[]", "search.param width: a choice needs two values at least, as choice:relu,tanh has, not 'choice:'"),
         ("{min: 1}", "search.param.width must be text"),
     ],
 )
@@ -421,6 +424,7 @@ def test_a_program_must_do_without_arguments(search):
         ('["true", "1e-3"]', ["true", "1e-3"]),
         ('["1", 1.5, true, null]', ["1", 1.5, True, None]),
         ("[relu, tanh, 1e-3]", ["relu", "tanh", 0.001]),
+        ("[~, relu]", [None, "relu"]),
     ],
 )
 def test_choices_of_the_configuration_file_keep_their_types(search, here, listed, choices):
@@ -429,6 +433,38 @@ def test_choices_of_the_configuration_file_keep_their_types(search, here, listed
     assert measured(report)["space"][0]["choices"] == choices
     seen = {json.dumps(t["configuration"]["what"]) for t in trials(report)}
     assert seen == {json.dumps(choice) for choice in choices}
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("postgresql://h/db?user=u&password=p@ss", "postgresql://h/db"),
+        ("postgresql://u:pw@h:5432/db?application_name=a@b", "postgresql://u@h:5432/db"),
+        ("postgresql://u:se?cret@h/db", "postgresql://u@h/db"),
+        ("postgresql://u:p@ss@h/db", "postgresql://u@h/db"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("postgresql://h/db", "postgresql://h/db"),
+        ("sqlite:////tmp/kept.db?password=x", "sqlite:////tmp/kept.db"),
+        ("kept.journal", "kept.journal"),
+    ],
+)
+def test_storages_are_shown_without_their_passwords(place, shown):
+    assert hidden(place) == shown
+
+
+@pytest.mark.parametrize(
+    ("storage", "place"),
+    [
+        ("kept.journal", "/here/kept.journal"),
+        ("/there/kept.journal", "/there/kept.journal"),
+        ("sqlite:///kept.db", "sqlite:////here/kept.db"),
+        ("sqlite+pysqlite:///kept.db", "sqlite+pysqlite:////here/kept.db"),
+        ("sqlite:////there/kept.db", "sqlite:////there/kept.db"),
+        ("postgresql://h/db", "postgresql://h/db"),
+    ],
+)
+def test_a_storage_is_the_same_in_every_folder(storage, place):
+    assert located(storage, Path("/here")) == place
 
 
 def test_a_password_is_not_shown(search):

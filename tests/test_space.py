@@ -773,6 +773,10 @@ def test_a_range_is_written_as_one_of_about_its_width(low, width):
     assert abs(read_again.high - made.high) <= 0.06 * width
 
 
+def test_a_blank_ahead_of_a_list_is_no_part_of_it():
+    assert read('a=choice: ["relu", "tanh"]').choices == ("relu", "tanh")
+
+
 @pytest.mark.parametrize("choices", [("30,60", "50,80"), ("true", True), ("1", 1), (" a", "b"), ("", "a"), ("[a", "b")])
 def test_choices_that_words_do_not_tell_are_written_as_a_json_list(choices):
     written = Parameter("a", "choice", choices=choices).spec
@@ -785,6 +789,7 @@ def test_choices_that_words_do_not_tell_are_written_as_a_json_list(choices):
     [
         ('choice:["a", "b"', "'[\"a\", \"b\"' is no JSON list: Expecting ',' delimiter"),
         ('choice:[["a"], "b"]', 'a choice is between numbers, words, true, false and null, not [["a"], "b"]'),
+        ("choice:nan,1", "nan is no finite number"),
         ('choice:["a"]', "a choice needs two values at least, as choice:relu,tanh has, not 'choice:[\"a\"]'"),
     ],
 )

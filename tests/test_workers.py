@@ -179,6 +179,22 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(program):
     assert [trial for trial in made() if trial in kept] == kept
 
 
+def test_a_worker_that_is_killed_for_ctrl_c_says_nothing_against_its_trial(program):
+    """It is in a step that takes longer than the command waits."""
+    patched = "import babysit.crew, babysit.__main__ as m; babysit.crew.PATIENCE = 0.1; m.main()"
+    options = (*SPACE, *SMALL, "--workers", "2", "--storage", "kept.journal")
+    words = [sys.executable, "-c", patched, *command("slow", *options)[3:]]
+    for made_before in (0, 2, 4):
+        with held():
+            search = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+            until(lambda before=made_before: journaled("kept.journal", "worker") == before + 2)
+            search.send_signal(signal.SIGINT)
+            assert ended(search)[0] == 130
+    code, _, err = ended(started("slow", *options))
+    assert (code, err) == (0, "")
+    assert {trial["outcome"] for trial in made()} <= {"finished", "exploded"}
+
+
 def test_workers_end_with_a_command_that_is_killed_and_its_trials_are_made_again(program):
     options = (*SPACE, *SMALL, "--workers", "2")
     with held():

@@ -14,6 +14,7 @@ from babysit.render.characters import Pen
 from babysit.report import Snippet, Table
 
 INDENT = (0, 0, 0, 2)
+GAP = 2  # cells between columns
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|[-+]?inf|-?", re.IGNORECASE)
 
 
@@ -54,19 +55,17 @@ class TablePlot:
         pen = Pen(options.ascii_only)
         yield pen.write(self.table.title, "bold")
         every = range(len(self.table.columns))
-        if self._fits(every, console, options):
+        wide = options.update(max_width=10_000)
+        least = [Measurement.get(console, wide, self._grid([index], pen)).minimum for index in every]
+        if sum(least) + GAP * (len(least) - 1) <= options.max_width:
             yield self._grid(every, pen)
         elif self.table.keys:
-            yield from self._in_parts(console, options, pen)
+            yield from self._in_parts(least, options.max_width, pen)
         else:
             yield from self._one_by_one(pen)
 
-    def _fits(self, chosen: Sequence[int], console: Console, options: ConsoleOptions) -> bool:
-        grid = self._grid(chosen, Pen(options.ascii_only))
-        return Measurement.get(console, options.update(max_width=10_000), grid).minimum <= options.max_width
-
     def _grid(self, chosen: Iterable[int], pen: Pen) -> Grid:
-        grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
         for index in chosen:
             numeric = all(_NUMBER.fullmatch(row[index]) for row in self.table.rows)
             name = pen.write(self.table.columns[index])
@@ -75,15 +74,17 @@ class TablePlot:
             grid.add_row(*(pen.write(row[index]) for index in chosen))
         return grid
 
-    def _in_parts(self, console: Console, options: ConsoleOptions, pen: Pen) -> Iterator[RenderableType]:
+    def _in_parts(self, least: Sequence[int], width: int, pen: Pen) -> Iterator[RenderableType]:
         """As many columns at a time as there is room for, each time behind those that name the rows."""
-        keys, rest = list(range(self.table.keys)), list(range(self.table.keys, len(self.table.columns)))
-        while rest:
-            fitting = (n for n in range(len(rest), 1, -1) if self._fits([*keys, *rest[:n]], console, options))
-            count = next(fitting, 1)
-            yield self._grid([*keys, *rest[:count]], pen)
-            rest = rest[count:]
-            yield from [""] if rest else []
+        keys = list(range(self.table.keys))
+        part: list[int] = []
+        for index in range(self.table.keys, len(least)):
+            if part and sum(least[i] + GAP for i in (*keys, *part, index)) - GAP > width:
+                yield self._grid([*keys, *part], pen)
+                yield ""
+                part = []
+            part.append(index)
+        yield self._grid([*keys, *part], pen)
 
     def _one_by_one(self, pen: Pen) -> Iterator[RenderableType]:
         for index, row in enumerate(self.table.rows):

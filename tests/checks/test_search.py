@@ -285,8 +285,8 @@ def test_what_would_help_most_trials_is_advised(outcomes, begins):
     [
         ("log:10:1e4", "log:0.01:10"),
         ("uniform:0.5:1", "log:0.0005:0.5"),
-        ("uniform:0:1", "log:1e-6:1e-1"),
-        ("choice:1,2", "log:1e-6:1e-1"),
+        ("uniform:0:1", "log:0.001:1"),
+        ("choice:1,2", "log:0.001:1"),
     ],
 )
 def test_where_nothing_works_rates_are_several_decades_lower(spec, lower):
@@ -294,6 +294,17 @@ def test_where_nothing_works_rates_are_several_decades_lower(spec, lower):
     made = [failed({"learning_rate": n}) for n in range(30)]
     suggestion = only(searched(*made, space=(rate,)), "all-trials-failed").suggestion
     assert suggestion == f"Search lower learning rates, such as --param learning_rate={lower}."
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [("choice:a,b", ""), ("uniform:0:0.9", ", such as --param learning_rate=log:0.9:900")],
+)
+def test_where_nothing_is_learned_rates_are_several_decades_higher(spec, named):
+    (rate,) = read_space([f"learning_rate={spec}"])
+    made = [trial({"learning_rate": n}, 0.1) for n in range(30)]
+    suggestion = only(searched(*made, space=(rate,)), "all-trials-failed").suggestion
+    assert suggestion.startswith(f"Train for longer (--coarse-epochs), or search higher learning rates{named}; look")
 
 
 def test_each_way_to_fail_is_told_with_what_it_has_in_common():
