@@ -4,6 +4,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # ahead of NumPy and PyTorch: threads that wait make busy machines slow
 
 import re
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 
 from babysit.__main__ import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins, and passes on, deaf to it
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
 
