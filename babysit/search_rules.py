@@ -279,7 +279,8 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
     entries = measured.planned - settings.fine - settings.top * settings.seeds  # fewer than drawn, if some were alike
     drawn = round(len(made) * max(1.0, settings.coarse / max(1, entries)))
     count = max(map(len, values), default=0) if measured.sampler == "grid" else drawn
-    if not made or measured.interrupted or sum(t.stage == COARSE for t in measured.trials) >= _size(measured):
+    tried = sum(t.stage == COARSE for t in measured.trials)
+    if not made or measured.interrupted or tried >= math.prod(p.size for p in measured.space):
         return
     chance = 1 - (1 - settings.region) ** count
     if chance >= settings.chance:
@@ -298,8 +299,3 @@ def search_too_small(measured: "Measurement", settings: "Settings") -> Iterator[
         trials=count,
         chance=chance,
     )
-
-
-def _size(measured: "Measurement") -> float:
-    """How many configurations the space has."""
-    return math.prod(p.size for p in measured.space)

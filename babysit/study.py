@@ -36,11 +36,8 @@ GIVEN_UP = 3  # workers that may die of one entry before it counts as a trial th
 UNSIGNED = 30.0  # seconds after which a trial that no worker has signed is taken for lost: signing takes milliseconds
 CREATIONS = 10  # tries to make a database's tables: on several machines, commands may begin at one moment
 WAIT = 0.3  # seconds between two such tries
-DRIVERS = {
-    "psycopg": "psycopg[binary]",
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-}  # packages by the module that is missing, where they have another name
+# Packages by the module that is missing, where they have another name.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 _TYPO = re.compile(r"[a-z][a-z\d+.-]+:/(?!/)", re.IGNORECASE)  # more than the letter of a drive
 _IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/{2,3}(:memory:)?(\?.*)?")
