@@ -105,7 +105,7 @@ class Worker:
         self.job, self.factory, self.show = job, factory, show
         self.interrupts = interrupts or Interrupts()
         self.halted: Halted = lambda: halted() or self.interrupts.came
-        self.reclaimed = False
+        self.taken = -1  # Optuna's id of the trial
         self.boards = [
             Board(storage, name, stage, pruner(job.pruner, stage), higher=job.higher)
             for stage, name in job.names.items()
@@ -113,14 +113,18 @@ class Worker:
 
     def make_one(self) -> bool:
         """Take a trial that waits, and make it; whether there was one."""
+        import optuna
+
         board = next((board for board in self.boards if board.trials("WAITING")), None)
         if board is None:
             return False
-        began, self.reclaimed = time.monotonic(), False
+        began = time.monotonic()
         try:
             board.study.optimize(functools.partial(self._made, board), n_trials=1, catch=(_Failed,))
-        except ValueError:  # what Optuna makes of a trial that ends twice
-            if not self.reclaimed:
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+            # What Optuna makes of a trial that ends twice: this worker was taken for dead, or another had it, too, as
+            # SQLite gives a trial that waits to two at one moment.
+            if not board.storage.get_trial(self.taken).state.is_finished():
                 raise
         if time.monotonic() - began > LONG:
             gc.collect()  # a trainer that refers to itself would keep its memory, a device's even
@@ -130,10 +134,10 @@ class Worker:
         """The trial's score; none where another took this worker for dead meanwhile, and the trial is another's now."""
         import optuna
 
+        self.taken = asked._trial_id
         try:
             return self._written(board, asked)
         except optuna.exceptions.UpdateFinishedTrialError:
-            self.reclaimed = True
             raise optuna.TrialPruned from None
 
     def _written(self, board: Board, asked: "Asked") -> float:

@@ -336,6 +336,24 @@ def test_a_trial_that_another_takes_for_dead_is_made_again_and_ends_nothing(sear
     assert (done.code, taken, trials(report)) == (0, [0], trials(expected))
 
 
+def test_a_trial_that_another_ended_meanwhile_ends_nothing(search, monkeypatch):
+    import optuna
+
+    _, expected = search("trainer", *SMALL)
+    write, ended = optuna.storages.JournalStorage.set_trial_state_values, []
+
+    def too_late(storage, trial, state, values=None):
+        done = write(storage, trial, state, values)
+        if state.is_finished() and not ended:
+            ended.append(trial)
+            raise optuna.exceptions.UpdateFinishedTrialError
+        return done
+
+    monkeypatch.setattr(optuna.storages.JournalStorage, "set_trial_state_values", too_late)
+    done, report = search("trainer", *SMALL)
+    assert (done.code, len(ended), trials(report)) == (0, 1, trials(expected))
+
+
 def test_a_torn_last_line_is_no_end_of_a_study(search, here):
     _, first = search("trainer", *SMALL, "--storage", "kept.journal")
     with (here / "kept.journal").open("a") as journal:
