@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import statistics
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,9 +16,12 @@ from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
 from babysit.target import Source
 from babysit.trainer import Batch, State, Trainer
+from babysit.updates import updates_of
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
+LOOKED = 12  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take four steps
+JOINED = 4  # usual batches' examples in one made of several, at most, so that it needs not much more memory than they
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
 Show = Callable[[Callable[[], Iterable[Exhibit]]], None]  # takes what makes the exhibits, where they are looked at
 Shared = TypeVar("Shared")
@@ -120,11 +124,27 @@ class Bench:
             yield trainer, made
 
     def _train(self, trainer: Driven, steps: int) -> int:
-        for done, batch in zip(range(1, steps + 1), self.stream(), strict=False):
-            if not math.isfinite(trainer.step(batch).loss):
-                return done
-            self.advance(done, steps)
-        return steps
+        made = 0
+        for output in updates_of(trainer.step, self.stream(), steps):
+            made += 1
+            if not math.isfinite(output.loss):
+                break
+            self.advance(made, steps)
+        return made
+
+    @property
+    def accumulated(self) -> int:
+        """Calls of `step` for one update, as it is from the first update to the second; 1 where that can't be told."""
+        return self.once("calls for an update", self._calls_for_an_update)
+
+    def _calls_for_an_update(self) -> int:
+        with self.borrowed() as trainer:
+            first = next(updates_of(trainer.step, self.stream(), 1), None)
+            if first is None or not first.updated:
+                return 1
+            before = trainer.steps
+            second = next(updates_of(trainer.step, self.stream(), 1), None)
+            return trainer.steps - before if second is not None and second.updated else 1
 
     def once(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
         """What `make` gives, made the first time that this key is asked for: checks share what was measured."""
@@ -170,30 +190,45 @@ class Bench:
         """The pool's training batches, over and over."""
         return itertools.cycle(self.pool())
 
-    def first_batches(self, examples: int) -> list[Batch]:
+    def first_batches(self, examples: int, most: int = LOOKED) -> list[Batch]:
         """Whole training batches of the pool until there are this many examples, or no more.
 
         Whole ones, so that batch normalization sees the sizes that training sees.
+
+        Args:
+            examples: How many are enough.
+            most: Batches at most.
         """
         chosen: list[Batch] = []
         total = 0
-        for batch in self.pool():
+        for batch in self.pool()[:most]:
             chosen.append(batch)
             total += arrays.count(batch)
             if total >= examples:
                 break
         return chosen
 
-    def subset(self, examples: int) -> Batch:
-        """One batch of this many training examples (fewer if the pool is smaller), spread evenly over the pool.
+    @property
+    def usual_size(self) -> int:
+        """Examples of a usual training batch: the median of the pool's."""
+        return int(statistics.median_high([arrays.count(batch) for batch in self.pool()]))
 
-        Spread evenly, since a loader that doesn't shuffle may begin with examples of one class alone.
+    def subset(self, examples: int, most: int | None = None) -> Batch:
+        """One batch of this many training examples, spread evenly over the pool.
+
+        Spread evenly, since a loader that doesn't shuffle may begin with examples of one class alone. Fewer where the
+        pool is smaller, and where batches are small: four times a usual batch at most, which then needs not much more
+        memory and time than training does.
+
+        Args:
+            examples: How many are wanted.
+            most: How many it may have, in place of that limit.
         """
         pool = self.pool()
         shapes = _shapes(pool[0])
         alike = [batch for batch in pool if _shapes(batch) == shapes]
         places = [(b, i) for b, batch in enumerate(alike) for i in range(arrays.count(batch))]
-        wanted = min(examples, len(places))
+        wanted = min(examples, most or JOINED * self.usual_size, len(places))
         chosen: dict[int, list[int]] = {}
         for k in range(wanted):
             place, example = places[k * len(places) // wanted]

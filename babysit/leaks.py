@@ -191,17 +191,20 @@ def _looked(trainer: Any, batch: "Batch", path: str, offset: int) -> Sight | Non
     place = length // 2
     if offset == 0 and _shifts_inside(trainer, batch):
         return None
-    before = _along(trainer.evaluate(batch).scores, n, length)
-    again = _along(trainer.evaluate(batch).scores, n, length)
+
+    def at_place(altered: "Batch") -> Array | None:
+        return _at(trainer.evaluate(altered).scores, n, length, place)
+
+    before, again = at_place(batch), at_place(batch)
     if before is None or again is None:
         return None
     spread = float(before.std())
     changes = []
     for first, last in ((place + offset, place + offset + 1), (place + max(1, offset), None)):
-        changed = _along(trainer.evaluate(_altered(batch, path, first, last)).scores, n, length)
+        changed = at_place(_altered(batch, path, first, last))
         if changed is None:
             return None
-        changes.append(float(np.abs(changed[:, place] - before[:, place]).max()))
+        changes.append(float(np.abs(changed - before).max()))
     noise = float(np.abs(again - before).max())
     if not (spread > 0 and all(map(math.isfinite, (spread, noise, *changes)))):
         return None
@@ -220,16 +223,19 @@ def _shifts_inside(trainer: Any, batch: "Batch") -> bool:
     return bool(trainer.evaluate(changed).loss == trainer.evaluate(batch).loss)
 
 
-def _along(scores: Array | None, n: int, length: int) -> Array | None:
-    """The scores as (N, length, ...); None where no axis has that length."""
+def _at(scores: Array | None, n: int, length: int, place: int) -> Array | None:
+    """The scores of each example at one place of (N, length, ...), as (N, ...); None where no axis has that length."""
     if scores is None:
         return None
-    values = arrays.on_host(scores).astype(np.float64)
-    if values.shape[0] == n * length:
-        return values.reshape(n, length, -1)
-    if values.ndim > 1 and values.shape[1] == length:
-        return values
-    return np.moveaxis(values, -1, 1) if values.ndim > 2 and values.shape[-1] == length else None
+    if scores.shape[0] == n * length:
+        found = scores[place::length]
+    elif scores.ndim > 1 and scores.shape[1] == length:
+        found = scores[:, place]
+    elif scores.ndim > 2 and scores.shape[-1] == length:
+        found = scores[..., place]
+    else:
+        return None
+    return arrays.on_host(found).astype(np.float64)
 
 
 def _altered(batch: "Batch", path: str, first: int, last: int | None) -> "Batch":
