@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from babysit.driven import Driven
     from babysit.trainer import Array, Batch
 
-MOMENTS = 8  # looks at the whole, the first before the first update and the last behind the last one
+MOMENTS = 6  # looks at the whole, the first before the first update and the last behind the last one
 WEIGHED = 12  # looks at the weights alone, which cost no evaluation
 TRACED = 128  # examples over which dead and saturated units are counted, at least
 MANY_TRACED = 4  # batches for that, at most
@@ -300,7 +300,7 @@ class Monitor:
 
 def _is_due(update: int, total: int, taken: int, looks: int) -> bool:
     """Whether the next of so many looks, ever further apart, is due behind this update."""
-    return update / total >= (taken / (looks - 1)) ** 2
+    return update * (looks - 1) ** 2 >= total * taken**2
 
 
 def _length(bench: "Bench") -> int:

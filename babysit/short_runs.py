@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch
 
 COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student's t asks for very clear falls
-MOST_COMPARED = 16  # at most, or programs with small batches take longer to compare than to train
+MOST_COMPARED = 12  # at most, or programs with small batches take longer to compare than to train
 ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
 
 
@@ -72,7 +72,8 @@ def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
         return [Part(list(pool), _cut(pool, pieces), exchanged)]
     wanted = examples * len(pool) // sum(arrays.count(batch) for batch in pool)
     stride = len(pool) // min(len(pool) // 2, MOST_COMPARED, max(COMPARED, wanted))
-    few, many = list(pool[::stride])[:MOST_COMPARED], [batch for i, batch in enumerate(pool) if i % stride]
+    stride += math.ceil(len(pool) / stride) > MOST_COMPARED
+    few, many = list(pool[::stride]), [batch for i, batch in enumerate(pool) if i % stride]
     others = many[:: math.ceil(len(many) / (2 * MOST_COMPARED))]  # compared where little is known, and worth more
     return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, others))]
 

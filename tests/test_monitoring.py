@@ -75,14 +75,14 @@ def test_a_step_of_gradient_descent_moves_by_the_rate_times_the_gradient():
         assert [r for r in w.ratios if math.isfinite(r)] == pytest.approx([r for r in moved if math.isfinite(r)])
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(1, [0, 1]), (3, [0, 1, 2, 3]), (6, list(range(7)))])
+@pytest.mark.parametrize(("steps", "expected"), [(1, [0, 1]), (3, [0, 1, 2, 3]), (4, list(range(5)))])
 def test_a_short_run_is_looked_at_behind_every_update(steps, expected):
     assert [m.step for m in run(TinyTrainer(), steps=steps).moments] == expected
 
 
 def test_the_moments_lie_ever_further_apart():
     found = run(scripted([1.0] * 300), steps=300)
-    assert [m.step for m in found.moments] == [0, 7, 25, 56, 98, 154, 200, 300]
+    assert [m.step for m in found.moments] == [0, 12, 48, 108, 192, 300]
     assert run(TracedTrainer(), steps=300, drop=0.99).weighed == (3, 10, 23, 40, 62, 90, 122, 159, 201, 248, 300)
 
 
