@@ -15,7 +15,7 @@ def make(request):
 @pytest.fixture
 def small(monkeypatch):
     """Blocks of a few numbers, so that small arrays have many."""
-    monkeypatch.setattr(blocks, "WORKED", 24)
+    monkeypatch.setattr(blocks, "ELEMENTS", 24)
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_a_task_says_the_same_in_blocks_as_at_once(make, monkeypatch, task, scor
         return [*losses, task.score(s, t), task.best_constant_score(t), *task.chance_losses(t).values()]
 
     whole = said()
-    monkeypatch.setattr(blocks, "WORKED", 24)
+    monkeypatch.setattr(blocks, "ELEMENTS", 24)
     assert said() == pytest.approx(whole, rel=1e-12, nan_ok=True)
