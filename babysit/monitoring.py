@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Array, Batch
 
 MOMENTS = 6  # looks at the whole, the first before the first update and the last behind the last one
+WELL = "all goes well"
 WEIGHED = 12  # looks at the weights alone, which cost no evaluation
 TRACED = 128  # examples over which dead and saturated units are counted, at least
 MANY_TRACED = 4  # batches for that, at most
@@ -103,6 +104,7 @@ class Run:
         batches: Batches of one pass through the loader; 0 where none was completed.
         batch_size: Examples in the largest batch.
         slower: Losses of updates at a lower learning rate behind the run's end; empty where there were none.
+        ended: Why it ended ahead of time; empty where it didn't.
     """
 
     losses: tuple[float, ...]
@@ -114,6 +116,7 @@ class Run:
     batches: int
     batch_size: int
     slower: tuple[float, ...]
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ class Monitor:
         self.weights: list[dict[str, Moved]] = []
         self.weighed: list[int] = []
         self.units: list[dict[str, LayerSummary]] = []
+        self.settled = False
         self.since: list[float] = []  # losses behind the latest update
         self.calls = self.batches = self.batch_size = 0
 
@@ -179,7 +183,9 @@ class Monitor:
         """Why nothing more is to be learned from going on; empty while something is."""
         if self.losses and not math.isfinite(self.losses[-1]):
             return "the loss is not finite"
-        return "the loss exploded" if self.losses and curves.exploded(self.losses, self.limit) else ""
+        if self.losses and curves.exploded(self.losses, self.limit):
+            return "the loss exploded"
+        return WELL if self.settled else ""
 
     @property
     def limit(self) -> float:
@@ -196,7 +202,7 @@ class Monitor:
                 continue
             self.step(batch)
             done, total = self.place
-            if done >= total or self.ended or len(self.since) == CALLS or self._is_settled():
+            if done >= total or self.ended or len(self.since) == CALLS:
                 break
         if self.moments[-1].step < len(self.losses):
             self.look()
@@ -231,6 +237,7 @@ class Monitor:
                 self.weigh(before)
             if due:
                 self.look()
+                self.settled = self._is_settled()
         self.bench.advance(*self.place)
         self.bench.show(self.exhibits)
 
@@ -282,6 +289,7 @@ class Monitor:
             batches=self.batches,
             batch_size=self.batch_size,
             slower=slower,
+            ended=self.ended,
         )
 
     def exhibits(self) -> Iterator[Exhibit]:
@@ -351,7 +359,8 @@ def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ign
         monitor = Monitor(bench, settings, parts, write)
         monitor.run()
         course = curves.course(monitor.losses)
-        stands = course is not None and not monitor.ended and course.stopped(settings.sigmas, settings.flat)
+        broken = monitor.ended not in ("", WELL)
+        stands = course is not None and not broken and course.stopped(settings.sigmas, settings.flat)
         stands = stands and not course.end <= settings.high * abs(parts[0].ignorance.loss)
         slower = monitor.slower(max(curves.WINDOW, len(monitor.losses) // 5)) if stands else ()
         return monitor.found(slower), parts[0].ignorance, parts[1].ignorance

@@ -25,7 +25,7 @@ from babysit.curve_rules import (
     update_ratio_out_of_range,
 )
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.monitoring import Run, Weights
+from babysit.monitoring import WELL, Run, Weights
 from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
 from babysit.treatments import Treated
@@ -328,8 +328,12 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
 def _facts(measured: Measurement) -> Iterator[Fact]:
     run, val = measured.run, measured.val.examples > 0
     passes = f", {run.calls / run.batches:.1f} passes of {run.batches} batches" if run.batches else ""
-    asked = f" of {measured.asked}" if len(run.losses) < measured.asked else ""
-    yield Fact("updates", f"{len(run.losses)}{asked} in {run.calls} steps{passes}, {run.batch_size} examples each")
+    early = len(run.losses) < measured.asked
+    asked = f" of {measured.asked}" if early else ""
+    ended = "; all went well by then" if early and run.ended == WELL else ""
+    yield Fact(
+        "updates", f"{len(run.losses)}{asked} in {run.calls} steps{passes}, {run.batch_size} examples each{ended}"
+    )
     yield Fact("to know nothing costs", f"{measured.train.loss:.4g}{f' / {measured.val.loss:.4g}' * val}")
     for last in run.moments[-1:]:
         yield Fact("loss at the end", f"{last.loss:.4g}{f' / {last.val_loss:.4g} on the validation split' * val}")
