@@ -153,8 +153,17 @@ class PyTorchTrainer:
         """A copy of everything that a step can change."""
         return self._everything.capture()
 
+    def save_into(self, state: State) -> State:
+        """The same, in the tensors of an earlier copy wherever they fit; that one is used up."""
+        return self._everything.capture(state)
+
+    @property
+    def placement(self) -> str:
+        """Why the latest copy lies on the host, where a device was short of room; else empty."""
+        return self._everything.placement
+
     def load(self, state: State) -> None:
-        """Put all of it back, bit for bit."""
+        """Put all of it back by copies, bit for bit."""
         self._everything.restore(state)
         self._regularization.scale = self._regularization.scale  # the state has the decay of another
 
