@@ -159,7 +159,7 @@ class PyTorchTrainer:
 
     @property
     def placement(self) -> str:
-        """Why the latest copy lies on the host, where a device was short of room; else empty."""
+        """Where saved states are, in words, if a device was short of room for them; else empty."""
         return self._everything.placement
 
     def load(self, state: State) -> None:

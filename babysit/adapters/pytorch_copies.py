@@ -63,7 +63,7 @@ class Saving:
 
     Attributes:
         homes: Devices of the live tensors that are not on the host, by path.
-        placement: A sentence, where a device that is short of room has its tensors copied to the host; else empty.
+        placement: Where the copy is, in words, if a device is short of room now; else empty.
     """
 
     def __init__(self, live: Mapping[str, Any], into: Mapping[str, Any] | None) -> None:
@@ -71,20 +71,21 @@ class Saving:
         tensors = {path: leaf for path, leaf in arrays.leaves(live) if isinstance(leaf, Tensor)}
         self.homes = {path: str(x.device) for path, x in tensors.items() if x.device.type not in ("cpu", "meta")}
         self._short = dict(self._short_devices({path: tensors[path] for path in self.homes}))
-        self.placement = "; ".join(self._short.values())
+        self.placement = "; ".join(sentence for sentence in self._short.values() if sentence)
         self._copies = Copies()
         self._live = live
 
     def _short_devices(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-        """Devices without room for what has to be copied there, with a sentence each."""
+        """Devices without room for what has to be copied there, in words, and those whose copies are elsewhere."""
         for name in sorted({str(x.device) for x in tensors.values()}):
             own = {path: x for path, x in tensors.items() if str(x.device) == name}
             wanted = {path: x for path, x in own.items() if self._reusable(path, x) is None}
             on_host = [path for path in own if path not in wanted and self._earlier[path].device.type == "cpu"]
             needed, room = _bytes(wanted), free(torch.device(name))
-            if on_host or (wanted and room is not None and ROOM * needed > room):
-                there = f", {name} had {room / MB:.0f} MB free" if room is not None else ""
-                yield name, f"saved states on the host: {_bytes(own) / MB:.0f} MB{there}"
+            if room is not None and ROOM * needed > room:
+                yield name, f"on the host: {_bytes(own) / MB:.0f} MB, {name} had {room / MB:.0f} MB free"
+            elif on_host:
+                yield name, ""
 
     def _reusable(self, path: str, x: Tensor) -> Tensor | None:
         """The earlier copy's tensor, if this one fits into it, on its own device or on the host."""

@@ -32,7 +32,7 @@ class Everything:
     ) -> None:
         self._modules, self._optimizers, self._stateful = modules, optimizers, stateful
         self._generators = dict(own_generators(loaders))
-        self.placement = ""  # why the latest state lies on the host, where that is not the program's place
+        self.placement = ""  # of the copies, in words, where they are not beside the program's own
 
     def capture(self, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A copy of all of it, in the tensors of an earlier one where they fit; on the host where a device is short."""
@@ -46,7 +46,7 @@ class Everything:
             "optimizer": [_of_optimizer(optimizer, parameters) for optimizer in self._optimizers],
         }
         saving = Saving(live, into)
-        self.placement = saving.placement
+        self.placement = saving.placement or self.placement
         return {
             **saving.copied(),
             "homes": saving.homes,
