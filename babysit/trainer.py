@@ -175,7 +175,7 @@ class SupportsParameters(Protocol):
         ...
 
     def last_gradients(self) -> Mapping[str, Array]:
-        """What the latest step used, after accumulation and clipping."""
+        """What the latest step used, after accumulation and clipping; it need not outlast the next step."""
         ...
 
 

@@ -134,6 +134,7 @@ class PyTorchTrainer:
         """One update in training mode; the scores are not kept, so that memory holds no more than the program's own."""
         if not self._model.training:
             self._modes.set(training=True)
+        self._updates.forget()
         regularization = self._regularization
         with regularization.applied():
             total = loss = self._stepped.loss_of(batch)
@@ -211,7 +212,7 @@ class PyTorchTrainer:
         return Output(loss.detach(), penalty, scores), reached
 
     def last_gradients(self) -> Mapping[str, Tensor]:
-        """What the latest step used, after accumulation, unscaling and clipping."""
+        """What the latest step used, after accumulation, unscaling and clipping; the next step overwrites it."""
         return self._updates.last_gradients()
 
     def strengths(self) -> Mapping[str, float]:

@@ -144,7 +144,7 @@ def _looks(bench: "Bench", batch: "Batch", settings: Settings) -> list["Look"]:
     from babysit import arrays
     from babysit.gradients import look
 
-    with bench.trained(settings.burn_in) as (trainer, made):
+    with bench.trained(settings.burn_in, last=True) as (trainer, made):
         names = [name for name, w in trainer.parameters().items() if arrays.is_floating(w) and math.prod(w.shape)]
         if not names:
             raise Skip("the program has no parameters of real numbers, so it has no gradient")
