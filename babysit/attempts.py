@@ -303,10 +303,10 @@ def own_attempt(
 
     pieces = in_pieces(bench, batch)
     with bench.borrowed(scale=0.0) as trainer:
-        named = trainer.supports(SupportsParameters)
-        before = arrays.duplicate(dict(trainer.parameters())) if named else {}
+        parameters = dict(trainer.parameters()) if trainer.supports(SupportsParameters) else {}
+        sizes = {name: math.prod(p.shape) for name, p in parameters.items()}
+        before = arrays.fingerprints(parameters)
         own, output = attempt(bench, batch, trainer.learning_rate, aim, settings, pieces=pieces)
         final_scores = step_scores(bench, output, batch)
-        after = dict(trainer.parameters()) if named else {}
-        frozen = [name for name in before if arrays.same(before[name], after[name])]
-    return own, final_scores, frozen, {name: math.prod(p.shape) for name, p in before.items()}
+        moved = set(arrays.differing(before, arrays.fingerprints(dict(trainer.parameters())))) if parameters else set()
+    return own, final_scores, [name for name in sizes if name not in moved], sizes

@@ -15,7 +15,7 @@ from babysit.driven import Driven
 from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
 from babysit.target import Source
-from babysit.trainer import Batch, State, Trainer
+from babysit.trainer import Batch, State, SupportsSaveInto, Trainer
 from babysit.updates import updates_of
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
@@ -28,13 +28,13 @@ Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
-class _Later:
-    """Where some updates at the user's learning rate lead."""
+class _Kept:
+    """A state beside the original one: where some updates at the user's learning rate lead, or a check's snapshot."""
 
-    asked: int
-    made: int
     state: State
     generators: seeds.GlobalStates
+    asked: int | None  # updates; None for a snapshot
+    made: int
 
 
 class Bench:
@@ -58,11 +58,12 @@ class Bench:
         self.show: Show = lambda make: None  # noqa: ARG005
         self.source: Source | None = None
         self._generators = seeds.capture()
-        self._origin: State = arrays.independent(self.trainer.save())
+        self._copies_in_place = self.trainer.supports(SupportsSaveInto)
+        self._origin: State = self._saved(None)
         self._learning_rate = self.trainer.learning_rate
         self._scale = self.trainer.regularization_scale
         self._pools: dict[str, list[Batch]] = {}
-        self._later: _Later | None = None
+        self._kept: _Kept | None = None  # the second and last saved state, in memory that is used again
         self._shared: dict[Hashable, Any] = {}
 
     def restore(self) -> None:
@@ -72,7 +73,7 @@ class Bench:
             RestoreError: The trainer could not take its own state back.
         """
         try:
-            self.trainer.load(arrays.independent(self._origin))
+            self._load(self._origin)
             self.trainer.learning_rate = self._learning_rate
             self.trainer.regularization_scale = self._scale
         except TargetError as error:
@@ -104,23 +105,58 @@ class Bench:
         else:
             self.restore()
 
+    def _saved(self, unneeded: State | None) -> State:
+        """The trainer's state, in the memory of one that isn't needed any more where the trainer can do that."""
+        if not self._copies_in_place:
+            return arrays.independent(self.trainer.save())
+        return self.trainer.save() if unneeded is None else self.trainer.save_into(unneeded)
+
+    def _load(self, state: State) -> None:
+        """Put a state back; a trainer that may keep or overwrite what it loads gets a copy."""
+        self.trainer.load(state if self._copies_in_place else arrays.independent(state))
+
+    def snapshot(self) -> State:
+        """The state in which the trainer stands, saved where `trained` keeps its own, which it makes anew after that.
+
+        Whoever compares states bit for bit takes them from here one after the other and holds `arrays.fingerprints`:
+        there never are more than two saved states, this one and the original.
+
+        Returns:
+            The state, good until the next one is saved.
+        """
+        return self._keep(None, 0)
+
+    def _keep(self, asked: int | None, made: int) -> State:
+        unneeded = self._kept.state if self._kept and self._copies_in_place else None
+        self._kept = None  # half overwritten where saving fails, or in the way of the next one
+        state = self._saved(unneeded)
+        self._kept = _Kept(state, seeds.capture(), asked, made)
+        return state
+
     @contextlib.contextmanager
-    def trained(self, steps: int) -> Iterator[tuple[Driven, int]]:
+    def trained(self, steps: int, *, last: bool = False) -> Iterator[tuple[Driven, int]]:
         """The trainer after so many updates at the user's own settings, and how many were made; put back at the end.
 
         Fewer where the loss ceased to be finite. The latest such state is kept, so that several checks train once.
+
+        Args:
+            steps: How many.
+            last: Whether nobody is expected to ask for it again; its memory is then free inside already.
         """
         with self.borrowed() as trainer:
-            later = self._later
+            kept = self._kept
             if steps == 0:
                 made = 0
-            elif later is None or later.asked != steps:
+            elif kept is None or kept.asked != steps:
                 made = self._train(trainer, steps)
-                self._later = _Later(steps, made, arrays.independent(trainer.save()), seeds.capture())
+                if not last:
+                    self._keep(steps, made)
             else:
-                trainer.load(arrays.independent(later.state))
-                seeds.restore(later.generators)
-                made = later.made
+                self._load(kept.state)
+                seeds.restore(kept.generators)
+                made = kept.made
+            if last:
+                self._kept = kept = None
             yield trainer, made
 
     def _train(self, trainer: Driven, steps: int) -> int:

@@ -224,7 +224,7 @@ class Monitor:
         done, total = self.place
         due = _is_due(done + 1, total, len(self.moments), MOMENTS) or done + 1 == math.ceil(ENOUGH * total)
         weigh = self.named and _is_due(done + 1, total, len(self.weights) + 1, WEIGHED)
-        before = arrays.duplicate(dict(self.trainer.parameters())) if weigh else None
+        before = _Before(self.trainer.parameters()) if weigh else None
         output = self.trainer.step(batch)
         self.calls += 1
         self.batch_size = max(self.batch_size, arrays.count(batch))
@@ -241,7 +241,7 @@ class Monitor:
         self.bench.advance(*self.place)
         self.bench.show(self.exhibits)
 
-    def weigh(self, before: "Mapping[str, Array]") -> None:
+    def weigh(self, before: "_Before") -> None:
         """Record how the parameters moved away from `before` in the update just made."""
         self.weights.append(_moved(self.trainer, before))
         self.weighed.append(len(self.losses))
@@ -317,16 +317,32 @@ def _length(bench: "Bench") -> int:
         return sum(1 for _ in takewhile(lambda batch: batch is not None, passes(trainer)))
 
 
-def _moved(trainer: "Driven", before: "Mapping[str, Array]") -> dict[str, Moved]:
+class _Before:
+    """Parameters ahead of an update: their norms, and a sample of their entries.
+
+    Args:
+        parameters: By name.
+    """
+
+    def __init__(self, parameters: "Mapping[str, Array]") -> None:
+        from babysit import arrays
+        from babysit.sampling import Sample
+
+        self.norms = {name: arrays.norm(w) for name, w in parameters.items()}
+        self.axes = {name: w.ndim for name, w in parameters.items()}
+        self.sample = Sample(parameters)
+        self.entries = self.sample.of(parameters)
+
+
+def _moved(trainer: "Driven", before: _Before) -> dict[str, Moved]:
     from babysit import arrays
 
-    after, gradients = trainer.parameters(), trainer.last_gradients()
+    after, gradients = before.sample.of(trainer.parameters()), trainer.last_gradients()
     found = {}
-    for name, old in before.items():
-        norm = arrays.norm(old)
-        ratio = arrays.norm(after[name] - old) / norm if norm else math.nan
+    for name, norm in before.norms.items():
+        ratio = arrays.norm(after[name] - before.entries[name]) / norm if norm else math.nan
         gradient = arrays.norm(gradients[name]) if name in gradients else math.nan
-        found[name] = Moved(old.ndim, norm, ratio, gradient)
+        found[name] = Moved(before.axes[name], norm, ratio, gradient)
     return found
 
 

@@ -45,8 +45,7 @@ def _of_updates(runs: "Runs", rate: float) -> str:
     from babysit import arrays
 
     with runs.bench.borrowed(learning_rate=rate) as trainer:
-        before = arrays.duplicate(dict(trainer.parameters()))
+        before = arrays.fingerprints(dict(trainer.parameters()))
         made = sum(o.updated for o in updates_of(trainer.step, itertools.cycle(runs.parts[0].trained), LOOKED))
-        after = dict(trainer.parameters())
-        moved = not made or any(not arrays.same(before[name], after[name]) for name in before)
+        moved = not made or bool(arrays.differing(before, arrays.fingerprints(dict(trainer.parameters()))))
     return "" if moved else f"no parameter moves, at a rate of {rate:.2g} either: the optimizer holds others"

@@ -204,9 +204,12 @@ def _spread_over(pool: "list[Batch]") -> "list[Batch]":
 
 def _weighs(bench: "Bench") -> bool:
     """Whether any parameter differs from zero; true where they can't be named."""
+    from babysit import arrays
     from babysit.trainer import SupportsParameters
 
-    return not bench.trainer.supports(SupportsParameters) or _length(bench.trainer.parameters()) != 0
+    if not bench.trainer.supports(SupportsParameters):
+        return True
+    return any(arrays.norm(w) != 0 for w in bench.trainer.parameters().values())
 
 
 @dataclass(frozen=True)
@@ -220,24 +223,17 @@ class _Steps:
 
 
 def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
-    """Steps at three scales from the same state, a few steps in: an optimizer's first step may know signs alone."""
-    from babysit import arrays, seeds
+    """Steps at four scales from the same place, a few steps in: an optimizer's first step may know signs alone.
+
+    The place is made anew for each, from the original state, since one more saved state would fill the memory.
+    """
+    from babysit import arrays
     from babysit.trainer import SupportsParameters
 
     if not bench.trainer.supports(SupportsParameters):
         return _Steps()
-    with bench.borrowed(scale=0.0) as trainer:
-        for batch in itertools.islice(bench.stream(), settings.steps):
-            trainer.step(batch)
-        middle, before = arrays.independent(trainer.save()), arrays.duplicate(dict(trainer.parameters()))
-        generators = seeds.capture()
-        updates = []
-        for scale in (0.0, 1.0, 10.0, settings.top):
-            seeds.restore(generators)  # the same dropout masks for each
-            trainer.load(arrays.independent(middle))
-            trainer.regularization_scale = scale
-            updates.append(_update(trainer, batch, before))
-        off, own, more, top = updates
+    before, off = _update(bench, 0.0, settings)
+    own, more, top = (_update(bench, scale, settings)[1] for scale in (1.0, 10.0, settings.top))
     towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
@@ -258,11 +254,19 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-def _update(trainer: "Driven", batch: "Batch", before: Mapping[str, "Array"]) -> dict[str, "Array"]:
-    """What one step adds to each parameter."""
-    trainer.step(batch)
-    after = trainer.parameters()
-    return {name: after[name] - before[name] for name in before}
+def _update(bench: "Bench", scale: float, settings: Settings) -> tuple[dict[str, "Array"], dict[str, "Array"]]:
+    """Parameters after some steps without regularization, and what one more at this scale adds to them, as samples."""
+    from babysit.sampling import Sample
+
+    with bench.borrowed(scale=0.0) as trainer:
+        for batch in itertools.islice(bench.stream(), settings.steps):
+            trainer.step(batch)
+        sample = Sample(trainer.parameters())
+        before = sample.of(trainer.parameters())
+        trainer.regularization_scale = scale
+        trainer.step(batch)
+        after = sample.of(trainer.parameters())
+    return before, {name: after[name] - w for name, w in before.items()}
 
 
 def _length(named: Mapping[str, "Array"]) -> float:
