@@ -36,7 +36,8 @@ class Settings:
 
     examples: int = setting(
         16, "training examples whose loss is differentiated, a usual batch at most: few, so that few kinks are near "
-        "(CS231n notes 3, 'use only few datapoints'), and enough for batch normalization", least=1, option=True, measures=True,
+        "(CS231n notes 3, 'use only few datapoints'), and enough for batch normalization",
+        least=1, option=True, measures=True,
     )  # fmt: skip
     burn_in: int = setting(
         50, "updates made before, since at initialization special structure may hide an error (CS231n notes 3, "
@@ -49,7 +50,8 @@ class Settings:
     )  # fmt: skip
     lines: int = setting(
         60, "slopes compared in all: beyond, parameters get fewer entries, then none but all of them together, and at "
-        "last as many parameters are looked at, evenly spaced; each costs two evaluations where it agrees", least=1, measures=True,
+        "last as many parameters are looked at, evenly spaced; each costs two evaluations where it agrees",
+        least=1, measures=True,
     )  # fmt: skip
     updates: int = setting(5, "updates whose gradients are compared with those before", least=2, measures=True)
     wrong: float = setting(

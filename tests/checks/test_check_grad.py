@@ -116,6 +116,7 @@ NUMBERS = Measurement(
     epsilon=2.2e-16,
     slopes=RIGHT,
     unreached=(),
+    parameters=3,
     not_finite=(),
     used=UsedGradients((PLAIN,) * 4, 0.0, 0.0),
 )
@@ -543,7 +544,7 @@ def test_any_number_can_be_judged():
 
 
 def test_nothing_can_be_judged():
-    nothing = Measurement(0, 0, 1.0, math.nan, math.nan, (), (), (), UsedGradients((), math.nan, math.nan))
+    nothing = Measurement(0, 0, 1.0, math.nan, math.nan, (), (), 0, (), UsedGradients((), math.nan, math.nan))
     assert find_checks()[NAME].judge(nothing, Settings()) == []
     assert list(find_checks()[NAME].exhibits(nothing, Settings()))
 
