@@ -96,9 +96,10 @@ def _levels(tables: dict[str, Parts], members: Array, classes: int) -> Iterator[
     for name, parts in tables.items():
         for numbers, block in column_blocks(parts, _steady(parts, members)):
             ordered = block[rows]
-            least, most = np.minimum.reduceat(ordered, first, axis=0), np.maximum.reduceat(ordered, first, axis=0)
-            for c in np.flatnonzero((least == most).all(axis=0)):
-                yield (name, int(numbers[c])), least[:, c]
+            changes = ordered[1:] != ordered[:-1]
+            changes[first[1:] - 1] = False  # from one class to the next
+            for c in np.flatnonzero(~changes.any(axis=0)):
+                yield (name, int(numbers[c])), ordered[first, c]
 
 
 def _steady(parts: Parts, members: Array) -> Array:

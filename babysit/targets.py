@@ -15,6 +15,7 @@ from babysit.task import Task
 CLASSIFYING = ("classification", "hinge")
 DECIDING = ("binary", "multilabel")
 SUM = 1e-2  # how far from 1 probabilities in half precision may add up to
+LARGE = 2**53  # whole numbers, from where double precision can't hold them all
 MOST_OUTPUTS = 64  # of a regression; maps of targets, such as depth images, say little of an order of examples
 # Examples that the variance must come from (the square of the sum of squares over the sum of fourth powers): a rare
 # class of two stands in one batch by chance now and then, but 20 examples fall apart in halves once in 92,378 times.
@@ -42,33 +43,23 @@ class LabelCounts:
 
     def add(self, targets: Array) -> None:
         """Add a batch's targets, an array (N, ...)."""
-        axis = self.share_axis(targets)
+        axis = share_axis(self.task, targets)
         for piece in row_pieces(np.asarray(targets)):
-            self._add(np.asarray(piece if axis is None else likeliest(piece, axis), dtype=np.float64).reshape(-1))
+            self._add(*_counted(piece.reshape(-1) if axis is None else likeliest(piece, axis)))
 
-    def _add(self, values: Array) -> None:
-        values = values[self._meant(values)]
+    def _add(self, values: Array, often: Array) -> None:
+        meant = self._meant(values)
+        values, often = values[meant], often[meant]
         if not len(values):
             return
         self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
         wrong = self._wrong(values)
-        self._seen, self._outside = self._seen + len(values), self._outside + int(wrong.sum())
+        self._seen, self._outside = self._seen + int(often.sum()), self._outside + int(often[wrong].sum())
         self._strange = list(dict.fromkeys([*self._strange, *map(float, np.unique(values[wrong])[:2])]))[:2]
         if self._counted:
-            right = values[~wrong]
-            self._sum += float(right.sum())
-            labels, often = np.unique(np.round(right).astype(np.int64), return_counts=True)
-            self._counts[labels] += often  # a batch has few of a million classes
-
-    def share_axis(self, targets: Array) -> int | None:
-        """The axis that holds a probability for each class; None where none does."""
-        if self.task.name not in CLASSIFYING or targets.ndim < 2:
-            return None
-        for axis in (1, -1):
-            fits = targets.shape[axis] == self.classes
-            if fits and all(_are_shares(piece, axis) for piece in row_pieces(targets)):
-                return axis
-        return None
+            right, often = values[~wrong], often[~wrong]
+            self._sum += float(right @ often)
+            np.add.at(self._counts, np.round(right).astype(np.int64), often)
 
     def _meant(self, values: Array) -> Array:
         """Labels that count: others are padding, or left out of the loss."""
@@ -112,6 +103,28 @@ class LabelCounts:
         return bool(self._counts[0] and self._counts[-1]) and not 0 <= self._strange[0] <= self.classes
 
 
+def _counted(values: Array) -> tuple[Array, Array]:
+    """Values in double precision, (M,), and how often each comes; whole numbers of a small range once each."""
+    if values.dtype.kind in "iub" and len(values):
+        least, most = int(values.min()), int(values.max())
+        if most - least < len(values) and -LARGE < least <= most < LARGE:
+            often = np.bincount(values.astype(np.int64) - least)
+            occurring = np.flatnonzero(often)
+            return (occurring + least).astype(np.float64), often[occurring]
+    return values.astype(np.float64), np.ones(len(values), dtype=np.int64)
+
+
+def share_axis(task: Task, targets: Array) -> int | None:
+    """The axis that holds a probability for each class; None where none does."""
+    if task.name not in CLASSIFYING or targets.ndim < 2:
+        return None
+    for axis in (1, -1):
+        fits = targets.shape[axis] == getattr(task, "classes", 0)
+        if fits and all(_are_shares(piece, axis) for piece in row_pieces(targets)):
+            return axis
+    return None
+
+
 def _are_shares(values: Array, axis: int) -> bool:
     """Whether these are probabilities along that axis, added up in double precision."""
     if not (values.min() >= 0 and values.max() <= 1):
@@ -133,13 +146,13 @@ class BatchOrder:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._labels = LabelCounts(task)
+        self._classes = int(getattr(task, "classes", 0)) if task.name in CLASSIFYING else 0
         self._batches = self._examples = 0
         self._origin: Any = None  # of numbers: powers of large ones would drown small differences
         # Sums of the first to the fourth powers, (4, outputs); of classes (1, classes), since all powers of a truth
         # value are the same. And of each batch's squared sums over its size, (outputs,).
-        self._powers: Any = np.zeros((1, self._labels.classes)) if task.name in CLASSIFYING else None
-        self._between: Any = np.zeros(self._labels.classes) if task.name in CLASSIFYING else None
+        self._powers: Any = np.zeros((1, self._classes)) if self._classes else None
+        self._between: Any = np.zeros(self._classes) if self._classes else None
 
     @quiet
     def add(self, targets: Array) -> None:
@@ -149,12 +162,12 @@ class BatchOrder:
             self._batches, self._examples = self._batches + 1, self._examples + len(targets)
 
     def _add_classes(self, targets: Array) -> bool:
-        """Count each class; a batch has few of a million."""
-        axis = self._labels.share_axis(targets)
+        """Count each class."""
+        axis = share_axis(self.task, targets)
         flat = targets.reshape(len(targets), -1) if axis is None else likeliest(targets, axis)[:, None]
-        if len(flat) != len(targets) or flat.shape[1] != 1 or not ((flat >= 0) & (flat < self._labels.classes)).all():
+        if len(flat) != len(targets) or flat.shape[1] != 1 or not ((flat >= 0) & (flat < self._classes)).all():
             return False
-        labels, often = np.unique(flat[:, 0].astype(np.int64), return_counts=True)
+        labels, often = np.unique(flat[:, 0].astype(np.int64), return_counts=True)  # few, where there are a million
         self._powers[0, labels] += often
         self._between[labels] += often**2 / len(targets)
         return True
