@@ -1,4 +1,5 @@
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Output, TargetError, arrays
 from babysit.bench import Bench
+from babysit.check import find_checks
 from babysit.driven import Driven
 from babysit.errors import RestoreError
 
@@ -407,3 +409,103 @@ def test_once_asks_again_after_an_exception():
 def test_what_is_made_once_may_ask_for_more():
     bench = Bench(TinyTrainer())
     assert bench.once("outer", lambda: bench.once("inner", lambda: 3) + 1) == 4
+
+
+# Saved states
+
+
+class State(dict):
+    """One that can be watched."""
+
+
+class Economical(TracedTrainer):
+    """Saves into states, and counts those that are alive."""
+
+    placement = ""
+
+    def __init__(self, **changes):
+        self.states, self.most = [], 0
+        super().__init__(**changes)
+
+    def save(self):
+        state = State(super().save())
+        self.states = [ref for ref in self.states if ref() is not None] + [weakref.ref(state)]
+        self.most = max(self.most, len(self.states))
+        return state
+
+    def save_into(self, state):
+        for name, w in self.weights.items():
+            np.copyto(state[name], w)
+        return state
+
+
+def test_there_are_never_more_than_two_saved_states():
+    made = Economical()
+    bench = Bench(made)
+    for steps in (3, 5, 3, 0, 5):
+        with bench.trained(steps):
+            pass
+        with bench.borrowed() as trainer:
+            spoil(trainer)
+            bench.snapshot()
+    assert made.most == 2
+
+
+@pytest.mark.parametrize("name", ["check-target", "check-reg", "check-grad", "overfit", "train"])
+def test_nor_do_checks_hold_more(name):
+    made, check = Economical(), find_checks()[name]
+    bench = Bench(made)
+    if name != "check-target":  # which comes first
+        with bench.trained(50):
+            pass
+    check.measure(bench, check.settings())
+    assert made.most <= 2
+
+
+@pytest.mark.parametrize("kind", [TinyTrainer, InPlace, Economical])
+def test_a_snapshot_is_where_the_trainer_stands_until_the_next(kind):
+    bench = Bench(kind())
+    before = standing(bench)
+    with bench.borrowed() as trainer:
+        spoil(trainer)
+        assert arrays.differing(bench.snapshot(), trainer.save()) == []
+        kept = arrays.fingerprints(bench.snapshot())
+        spoil(trainer)
+        assert len(arrays.differing(kept, arrays.fingerprints(bench.snapshot()))) == 2
+    assert arrays.differing(before, standing(bench)) == []
+
+
+def test_after_a_snapshot_is_trained_anew():
+    bench = Bench(Economical())
+    expected = trained(bench, 3)
+    made = bench.trainer.steps
+    bench.snapshot()
+    again = trained(bench, 3)
+    assert bench.trainer.steps == 2 * made
+    assert arrays.differing(expected, again) == []
+
+
+@pytest.mark.parametrize("kind", [TinyTrainer, Economical])
+def test_what_is_trained_for_the_last_time_is_not_kept(kind):
+    bench = Bench(kind())
+    with bench.trained(3, last=True):
+        assert bench._kept is None
+    trained(bench, 3)
+    assert bench.trainer.steps == 6
+    with bench.trained(3, last=True) as (trainer, made):
+        assert (made, trainer.steps) == (3, 6)  # what was kept is used
+        assert bench._kept is None
+    trained(bench, 3)
+    assert bench.trainer.steps == 9
+
+
+def test_a_trainer_that_keeps_what_it_loads_spoils_no_saved_state():
+    def load(trainer, state):
+        trainer.weights = state
+
+    bench = Bench(InPlace(load=load))
+    before = standing(bench)
+    for _ in range(3):
+        with bench.trained(3) as (trainer, _):
+            spoil(trainer)
+    assert arrays.differing(before, standing(bench)) == []

@@ -27,7 +27,7 @@ class Copies:
     def add(self, target: Tensor, source: Tensor, path: str = "") -> bool:
         """Whether the target can take the source in place; it then will."""
         alike = target.shape == source.shape and target.dtype == source.dtype
-        at_home = str(target.device) == self._homes.get(path, str(source.device))
+        at_home = place(target) == self._homes.get(path, place(source))
         fits = alike and at_home and target.layout is torch.strided and source.layout is torch.strided
         if fits:
             self.into(target.detach(), source)
@@ -69,7 +69,7 @@ class Saving:
     def __init__(self, live: Mapping[str, Any], into: Mapping[str, Any] | None) -> None:
         self._earlier = dict(arrays.leaves(into)) if into is not None else {}
         tensors = {path: leaf for path, leaf in arrays.leaves(live) if isinstance(leaf, Tensor)}
-        self.homes = {path: str(x.device) for path, x in tensors.items() if x.device.type not in ("cpu", "meta")}
+        self.homes = {path: place(x) for path, x in tensors.items() if place(x) not in ("cpu", "meta")}
         self._short = dict(self._short_devices({path: tensors[path] for path in self.homes}))
         self.placement = "; ".join(sentence for sentence in self._short.values() if sentence)
         self._copies = Copies()
@@ -77,11 +77,11 @@ class Saving:
 
     def _short_devices(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Devices without room for what has to be copied there, in words, and those whose copies are elsewhere."""
-        for name in sorted({str(x.device) for x in tensors.values()}):
-            own = {path: x for path, x in tensors.items() if str(x.device) == name}
+        for name in sorted({place(x) for x in tensors.values()}):
+            own = {path: x for path, x in tensors.items() if place(x) == name}
             wanted = {path: x for path, x in own.items() if self._reusable(path, x) is None}
             on_host = [path for path in own if path not in wanted and self._earlier[path].device.type == "cpu"]
-            needed, room = _bytes(wanted), free(torch.device(name))
+            needed, room = _bytes(wanted), free(name)
             if room is not None and ROOM * needed > room:
                 yield name, f"on the host: {_bytes(own) / MB:.0f} MB, {name} had {room / MB:.0f} MB free"
             elif on_host:
@@ -113,10 +113,15 @@ class Saving:
         if old is not None:
             self._copies.into(old, value)
             return old
-        return value.to("cpu", copy=True) if str(value.device) in self._short else value.clone()
+        return value.to("cpu", copy=True) if place(value) in self._short else value.clone()
 
 
-def free(device: torch.device) -> int | None:
+def place(x: Tensor) -> str:
+    """The device's name."""
+    return str(x.device)
+
+
+def free(device: str) -> int | None:
     """Bytes that the device has free, or that PyTorch holds of it without using them; None where that isn't known."""
     module = torch.get_device_module(device)
     if not hasattr(module, "mem_get_info"):

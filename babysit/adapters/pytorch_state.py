@@ -127,9 +127,9 @@ class Everything:
         for path, module, name in list(self._owners()):
             if path not in saved:
                 delattr(module, name)
-            elif (buffer := copies.added(getattr(module, name), saved[path], f"buffers.{path}")) is not getattr(
-                module, name
-            ):
+                continue
+            held = getattr(module, name)
+            if (buffer := copies.added(held, saved[path], f"buffers.{path}")) is not held:
                 setattr(module, name, buffer)
         modules = dict(self._named_modules())
         for path in saved.keys() - {path for path, _, _ in self._owners()}:

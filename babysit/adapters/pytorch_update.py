@@ -15,9 +15,9 @@ from babysit.arrays import digest
 class Used:
     """The gradients that an update used, kept past it.
 
-    An update may clear them behind its step, or its optimizer overwrite them (Nesterov's momentum is added in place):
-    the first one's are copied and compared with what is left in their tensors. Where that is the same, tensors are kept
-    from then on, not copies: one more copy of the network, in every step, for what hardly anyone asks for.
+    An update may clear them behind its step, or its optimizer overwrite them (Nesterov's momentum is added in place),
+    so the first one's are copied and compared with what is left in their tensors. Where that is the same, tensors are
+    kept from then on, not copies: one more copy of the network, in every step, for what hardly anyone asks for.
     """
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from babysit.adapters import wrap
 from babysit.adapters.numpy import NumpyTrainer
-from babysit.arrays import differing
+from babysit.arrays import differing, fingerprints, leaves
 from babysit.errors import Skip, TargetError
 from babysit.task import Classification
 from babysit.trainer import SupportsParameters, SupportsRegularization, SupportsTrace, Trainer
@@ -685,3 +685,27 @@ def test_what_cannot_be_used_is_refused(make, message):
     with pytest.raises(TargetError) as caught:
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("optimizer", ["adam", momentum_of_ones_own()])
+@pytest.mark.parametrize("model", MODELS)
+def test_saving_into_a_state_uses_its_arrays(model, optimizer):
+    np.random.seed(0)
+    made = trainer(model(), optimizer=optimizer)
+    early = made.save()
+    batch = next(iter(made.batches()))
+    made.step(batch)
+    state = made.save_into(early)
+    assert not differing(state, made.save())
+    held = {name: leaf for name, leaf in leaves(state) if isinstance(leaf, np.ndarray)}
+    made.step(batch)
+    assert differing(state, made.save())
+    again = made.save_into(state)
+    assert not differing(again, made.save())
+    assert all(dict(leaves(again))[name] is array for name, array in held.items())
+    kept = fingerprints(again)
+    made.step(batch)
+    made.load(again)
+    assert not differing(kept, fingerprints(made.save()))
+    made.step(batch)
+    assert not differing(kept, fingerprints(again))  # load has kept nothing of it
