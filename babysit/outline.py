@@ -136,9 +136,7 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 def _ruled(tree: ast.Module) -> list[str]:
     """The functions that are rules."""
-    return [
-        f.name for f in _functions(tree) if any(isinstance(d, ast.Name) and d.id == "rule" for d in f.decorator_list)
-    ]
+    return [f.name for f in _functions(tree) if "rule" in map(ast.unparse, f.decorator_list)]
 
 
 def _docstring(tree: ast.Module, name: str) -> str:
