@@ -6,6 +6,7 @@ A command line that only wants to show names and pages should not wait for modul
 import ast
 import functools
 import inspect
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Protocol
 SECTIONS = ("What it finds", "Why it matters", "What to try", "When it is wrong", "References")
 _HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):\s*", re.M)
 _DEFINITION = re.compile(r"^(?:@|class |def )", re.M)
+_STATEMENT = re.compile(r"^(?=[A-Za-z_@])", re.M)
+_WORD = re.compile(r"\w+")
 _PACKAGE = Path(__file__).parent
 
 
@@ -56,21 +59,21 @@ class RuleOutline:
 
     Args:
         id: The rule's, in kebab case.
-        docstring: Of the function that judges.
+        path: The file of a module that defines the function that judges, or imports it.
     """
 
     id: str
-    docstring: str
+    path: Path
 
     @property
     def title(self) -> str:
         """The fault in one sentence."""
-        return title(self.docstring)
+        return title(_docstring(self.path, self.id.replace("-", "_")))
 
     @property
     def page(self) -> dict[str, str]:
         """The sections by heading."""
-        return sections(self.docstring)
+        return sections(_docstring(self.path, self.id.replace("-", "_")))
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,8 @@ class CheckOutline:
     @property
     def rules(self) -> Mapping[str, RuleOutline]:
         """Its rules by id, in the order in which they are judged."""
-        tree = _tree(self.path)
-        named = _assigned(tree, "RULES")
-        names = [n.id for n in named.elts if isinstance(n, ast.Name)] if isinstance(named, ast.Tuple) else _ruled(tree)
-        found = (RuleOutline(name.replace("_", "-"), _docstring(tree, name)) for name in names)
-        return {rule.id: rule for rule in found}
+        ids = (name.replace("_", "-") for name in _rules(_statements(self.path)))
+        return {id: RuleOutline(id, self.path) for id in ids}
 
 
 @functools.cache
@@ -106,44 +106,42 @@ def outlines() -> Mapping[str, CheckOutline]:
     return {found.name: found for found in sorted(map(_outline, paths), key=lambda found: found.order)}
 
 
+@functools.cache
 def rule_outlines() -> Mapping[str, tuple[CheckOutline, RuleOutline]]:
     """Every rule by id, with the check it belongs to."""
     return {id: (check, rule) for check in outlines().values() for id, rule in check.rules.items()}
 
 
 def _outline(path: Path) -> CheckOutline:
-    head = _DEFINITION.split(path.read_text(encoding="utf-8"), maxsplit=1)[0]  # parsed in a tenth of the whole's time
-    tree = ast.parse(head)
-    order = _assigned(tree, "ORDER")
-    assert isinstance(order, ast.Constant)  # as `babysit.check` says
-    return CheckOutline(path.stem.replace("_", "-"), title(ast.get_docstring(tree) or ""), order.value, path)
+    head = ast.parse(_DEFINITION.split(path.read_text(encoding="utf-8"), maxsplit=1)[0])
+    assigned = (node for node in head.body if isinstance(node, ast.Assign))
+    order = next(ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "ORDER")
+    return CheckOutline(path.stem.replace("_", "-"), title(ast.get_docstring(head) or ""), order, path)
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _statements(path: Path) -> list[str]:
+    """A module's text, divided where its statements begin: to parse the few that are asked for is ten times faster."""
+    return _STATEMENT.split(path.read_text(encoding="utf-8"))
 
 
-def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
-    """What a module assigns to a name."""
-    assigned = (node for node in tree.body if isinstance(node, ast.Assign))
-    return next((a.value for a in assigned if isinstance(a.targets[0], ast.Name) and a.targets[0].id == name), None)
+def _rules(statements: list[str]) -> list[str]:
+    """The names of a check's rules: those it lists, or all that it decorates."""
+    for statement in statements:
+        if statement.startswith("RULES = "):
+            return [node.id for node in ast.walk(ast.parse(statement)) if isinstance(node, ast.Name)][1:]
+    pairs = itertools.pairwise(statements)
+    return [after.partition("(")[0].removeprefix("def ") for before, after in pairs if before == "@rule\n"]
 
 
-def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    return (node for node in tree.body if isinstance(node, ast.FunctionDef))
-
-
-def _ruled(tree: ast.Module) -> list[str]:
-    """The functions that are rules."""
-    return [f.name for f in _functions(tree) if "rule" in map(ast.unparse, f.decorator_list)]
-
-
-def _docstring(tree: ast.Module, name: str) -> str:
-    """The docstring of a function that a module defines, or imports from another of babysit's."""
-    for function in _functions(tree):
-        if function.name == name:
+def _docstring(path: Path, name: str) -> str:
+    """The docstring of a function that the module defines, or imports from another of babysit's."""
+    for statement in _statements(path):
+        if statement.startswith(f"def {name}("):
+            function = ast.parse(statement).body[0]
+            assert isinstance(function, ast.FunctionDef)
             return ast.get_docstring(function) or ""
-    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
-    module = next(node.module or "" for node in imports if name in (alias.name for alias in node.names))
-    return _docstring(_tree(_PACKAGE.parent / f"{module.replace('.', '/')}.py"), name)
+        if statement.startswith("from babysit.") and name in _WORD.findall(statement):
+            module = statement.split()[1]
+            return _docstring(_PACKAGE.parent / f"{module.replace('.', '/')}.py", name)
+    raise LookupError(f"{path} has no function {name}")

@@ -55,9 +55,11 @@ def package(tmp_path, monkeypatch):
     """A package whose checks are to be written."""
     monkeypatch.setattr(outline, "_PACKAGE", tmp_path / "babysit")
     (tmp_path / "babysit" / "checks").mkdir(parents=True)
-    outlines.cache_clear()
+    for cached in (outlines, rule_outlines):
+        cached.cache_clear()
     yield tmp_path / "babysit"
-    outlines.cache_clear()
+    for cached in (outlines, rule_outlines):
+        cached.cache_clear()
 
 
 def test_rules_are_those_decorated(package):
@@ -86,6 +88,13 @@ def test_the_checks_stand_in_their_order_not_in_that_of_their_names(package):
     for name, order in (("a", 3), ("b", 1), ("c", 2)):
         (package / "checks" / f"{name}.py").write_text(f'"""{name}?"""\n\nORDER = {order}\n')
     assert list(outlines()) == ["b", "c", "a"]
+
+
+def test_a_rule_that_is_nowhere_is_a_fault(package):
+    (package / "checks" / "check_size.py").write_text(MODULE.replace("ORDER = 7\n", "ORDER = 7\nRULES = (gone,)\n"))
+    (found,) = outlines().values()
+    with pytest.raises(LookupError, match=r"check_size\.py has no function gone"):
+        _ = found.rules["gone"].title
 
 
 def test_a_page_that_is_empty():
