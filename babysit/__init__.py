@@ -3,27 +3,31 @@
 The public names: what a training program needs in order to be checked, and the checks from Python.
 """
 
-from babysit.errors import BabysitError, Skip, TargetError, UsageError
-from babysit.task import (
-    Binary,
-    ChanceLoss,
-    Classification,
-    Hinge,
-    LanguageModel,
-    MultiLabel,
-    Regression,
-    Task,
-)
-from babysit.trainer import (
-    ForwardOnly,
-    Output,
-    Record,
-    SupportsParameters,
-    SupportsRanks,
-    SupportsRegularization,
-    SupportsTrace,
-    Trainer,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from babysit.errors import BabysitError, Skip, TargetError, UsageError
+    from babysit.task import (
+        Binary,
+        ChanceLoss,
+        Classification,
+        Hinge,
+        LanguageModel,
+        MultiLabel,
+        Regression,
+        Task,
+    )
+    from babysit.trainer import (
+        ForwardOnly,
+        Output,
+        Record,
+        SupportsParameters,
+        SupportsRanks,
+        SupportsRegularization,
+        SupportsTrace,
+        Trainer,
+    )
 
 __all__ = [
     "BabysitError",
@@ -47,3 +51,17 @@ __all__ = [
     "Trainer",
     "UsageError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for: `babysit --help` asks for none."""
+    if name in __all__:
+        for home in ("errors", "trainer", "task"):
+            module = importlib.import_module(f"babysit.{home}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,26 +16,23 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     RULES        names them, in the order in which they are judged
 
 The module's docstring is the check's page, a rule's docstring the rule's. Such modules import neither
-NumPy nor a framework nor a renderer: `babysit --help` imports them all.
+NumPy nor a framework nor a renderer. `babysit --help` reads them without importing any (`babysit.outline`): ORDER and
+the docstring stand above the first class or function, and RULES is a tuple of names.
 """
 
 import dataclasses
 import functools
 import importlib
 import inspect
-import pkgutil
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from babysit import outline
 from babysit.report import Exhibit, Finding, Severity
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-
-SECTIONS = ("What it finds", "Why it matters", "What to try", "When it is wrong", "References")
-_HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):\s*", re.M)
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,12 @@ class Rule:
     @property
     def title(self) -> str:
         """The fault in one sentence."""
-        return inspect.cleandoc(self.judge.__doc__ or "").partition("\n")[0]
+        return outline.title(self.judge.__doc__ or "")
 
     @property
     def page(self) -> dict[str, str]:
         """The sections of the rule's page by heading, each with its lines unwrapped into paragraphs."""
-        parts = _HEADING.split(inspect.cleandoc(self.judge.__doc__ or ""))
-        texts = (re.sub(r"(?<!\n)\n(?!\n)", " ", text).strip() for text in parts[2::2])
-        return {heading: text[:1].upper() + text[1:] for heading, text in zip(parts[1::2], texts, strict=True)}
+        return outline.sections(self.judge.__doc__ or "")
 
 
 def rule(function: Callable[[Any, Any], Iterable[Finding]]) -> Rule:
@@ -191,13 +186,15 @@ def check_of(module: Any) -> Check:
 
 
 @functools.cache
+def find_check(name: str) -> Check:
+    """The check of this name; no other's module is imported."""
+    return check_of(importlib.import_module(f"babysit.checks.{name.replace('-', '_')}"))
+
+
+@functools.cache
 def find_checks() -> Mapping[str, Check]:
     """Every check by name, in the lecture's order."""
-    import babysit.checks as package
-
-    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
-    found = [check_of(importlib.import_module(f"{package.__name__}.{name}")) for name in names]
-    return {check.name: check for check in sorted(found, key=lambda check: check.order)}
+    return {name: find_check(name) for name in outline.outlines()}
 
 
 @functools.cache

@@ -45,6 +45,7 @@ class Options:
         quiet: The verdict alone.
         set: Settings, each `NAME=VALUE`.
         settings: Settings that have options of their own, by name.
+        started: When the command was called, by `time.perf_counter`; None where nobody says.
     """
 
     target: str | None = None
@@ -60,6 +61,7 @@ class Options:
     quiet: bool = False
     set: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
+    started: float | None = None
 
 
 def configured(options: Options, only: str | None = None, *, search: bool = True) -> Config:
@@ -186,7 +188,7 @@ def check(options: Options, only: str | None = None) -> ExitCode:
                 raise
             raise TargetError(f"{error}; ahead of all trials it is called without arguments, which must do") from error
 
-    return _check(config, make, named, only, best)
+    return _check(config, make, named, options.started, only, best)
 
 
 def _require(name: str) -> None:
@@ -206,11 +208,16 @@ def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> Exit
 
     config = configured(options, search=False)  # a project's own file speaks of the project's own target
     seed_everything(config.seed)
-    return _check(config, lambda: (build(config.seed), None), name)
+    return _check(config, lambda: (build(config.seed), None), name, options.started)
 
 
 def _check(
-    config: Config, make: Callable[[], Made], name: str, only: str | None = None, best: Path | None = None
+    config: Config,
+    make: Callable[[], Made],
+    name: str,
+    started: float | None,
+    only: str | None = None,
+    best: Path | None = None,
 ) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
     try:
@@ -219,7 +226,14 @@ def _check(
             progress, show = (seen.progress, seen.show) if seen else (None, None)
             trainer, source = make()
             report = runner.run(
-                trainer, plan, target=name, seed=config.seed, progress=progress, show=show, source=source
+                trainer,
+                plan,
+                target=name,
+                seed=config.seed,
+                progress=progress,
+                show=show,
+                source=source,
+                started=started,
             )
     except KeyboardInterrupt:
         sys.stderr.write("babysit: interrupted before anything ran\n")

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 
 from rich.console import Console
 
-from babysit.check import find_checks, find_rules
 from babysit.errors import UsageError
+from babysit.outline import outlines, rule_outlines
 from babysit.render import terminal
 
 
@@ -20,9 +20,11 @@ def show_rules(format: str) -> None:
     """Print every rule with its check and its title."""
     _only_text_or_json(format)
     if format == "text":
-        terminal.render_rules(find_rules(), Console())
+        terminal.render_rules(rule_outlines(), Console())
     else:
-        listed = [{"rule": id, "check": check.name, "title": rule.title} for id, (check, rule) in find_rules().items()]
+        listed = [
+            {"rule": id, "check": check.name, "title": rule.title} for id, (check, rule) in rule_outlines().items()
+        ]
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")
 
 
@@ -33,13 +35,13 @@ def show_rule(id: str, format: str) -> None:
         UsageError: There is no such rule; the message names the nearest one.
     """
     _only_text_or_json(format)
-    if id in find_checks():
-        raise UsageError(f"{id} is a check; its rules are {', '.join(find_checks()[id].rules)}")
-    if id not in find_rules():
-        near = get_close_matches(id, find_rules(), n=1)
+    if id in outlines():
+        raise UsageError(f"{id} is a check; its rules are {', '.join(outlines()[id].rules)}")
+    if id not in rule_outlines():
+        near = get_close_matches(id, rule_outlines(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; `babysit rules` lists them"
         raise UsageError(f"unknown rule {id!r}{hint}")
-    check, rule = find_rules()[id]
+    check, rule = rule_outlines()[id]
     if format == "text":
         terminal.render_rule(check, rule, Console())
     else:

@@ -146,10 +146,22 @@ Exhibit: TypeAlias = Fact | Curve | Histogram | Histograms | Table | Snippet
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall-clock seconds, split into those spent in the target's code and babysit's own."""
+    """Wall-clock seconds.
+
+    Args:
+        target: Spent in the user's code while it was driven.
+        own: Spent in babysit's own.
+        loading: Until there was a trainer to drive: imports, babysit's among them, and the target's own construction.
+    """
 
     target: float = 0.0
     own: float = 0.0
+    loading: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All that one waits."""
+        return self.target + self.own + self.loading
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ def run(
     progress: Progress | None = None,
     show: "Show | None" = None,
     source: "Source | None" = None,
+    started: float | None = None,
 ) -> Report:
     """Measure and judge.
 
@@ -99,6 +100,8 @@ def run(
         progress: Called as the checks proceed.
         show: Called with a way to see how far the check has come that runs.
         source: Where other trainers like it come from.
+        started: When the user began to wait, by `time.perf_counter`: what has passed since was spent on loading. None
+            where nobody waited before this call.
 
     Raises:
         UsageError: A setting doesn't fit the target.
@@ -126,7 +129,11 @@ def run(
         seed,
         version("babysit"),
         interrupted=interrupted,
-        seconds=Seconds(bench.trainer.seconds, max(0.0, wall - bench.trainer.seconds)),
+        seconds=Seconds(
+            bench.trainer.seconds,
+            max(0.0, wall - bench.trainer.seconds),
+            0.0 if started is None else began - started,
+        ),
     )
     return conclude(blank, results, plan)
 

@@ -4,14 +4,16 @@ import json
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from babysit.check import SECTIONS, find_checks, find_rules
+from babysit.check import find_checks, find_rules
 from babysit.lab.faults import FAULTS
+from babysit.outline import SECTIONS
 
 PROGRAMS = """\
 import dataclasses
@@ -194,7 +196,7 @@ def test_a_daily_option_counts(babysit, programs):
 def test_help_names_every_option_with_its_default(babysit, name):
     done = babysit(name, "--help")
     assert (done.code, done.err) == (0, "")
-    text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.out).split())
+    text = " ".join(done.out.split())
     for option in ("--config", "--seed", "--format", "--output", "--report", "--select", "--ignore", "--fail-on",
                    "--quiet", "--set", *(f"--{key}".replace("_", "-") for key in DAILY.get(name, {}))):  # fmt: skip
         assert f" {option} " in text
@@ -209,10 +211,9 @@ def test_help_lists_every_command(babysit):
     done = babysit("--help")
     assert done.code == 0
     for command in ("run", *ALL, "demo", "judge", "rules", "explain", "new"):
-        assert f"│ {command} " in done.out
-    assert (
-        "Exit codes: 0 all well, 1 findings, 2 usage, 3 the target failed, 5 nothing ran, 130 interrupted." in done.out
-    )
+        assert re.search(rf"^  {command}  +\S", done.out, re.M)
+    codes = "Exit codes: 0 all well, 1 findings, 2 usage, 3 the target failed, 5 nothing ran, 130 interrupted."
+    assert codes in " ".join(done.out.split())
     assert babysit("-h").out == done.out
 
 
@@ -393,6 +394,56 @@ def test_what_trains_nothing_imports_no_numpy(here, command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]"
     assert done.returncode == (2 if command == "judge" else 0)
+
+
+LIGHT = """\
+import sys
+sys.argv = ["babysit", *{words}]
+from babysit.__main__ import main
+try:
+    main()
+finally:
+    heavy = ("numpy", "pydantic", "yaml", "rich", "babysit.report", "babysit.task", "babysit.checks", "babysit.bench")
+    print([name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", ["", "--help", "-h", "--version"])
+def test_what_names_no_command_imports_no_check_and_nothing_that_renders(here, command):
+    code = LIGHT.format(words=command.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def checks_imported(here, *words):
+    """The modules of checks that a call imports."""
+    code = LIGHT.format(words=list(words)).replace("in heavy if name in sys.modules", "in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return set(re.findall(r"babysit\.checks\.\w+", done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [("rules",), ("explain", "dead-relu"), ("run", "--help"), ("demo", "--help")])
+def test_pages_are_read_without_importing_a_check(here, words):
+    assert checks_imported(here, *words) == set()
+
+
+def test_a_checks_help_imports_no_other_check(here):
+    assert checks_imported(here, "check-loss", "--help") == {"babysit.checks.check_loss"}
+
+
+def test_the_seconds_are_those_that_one_waits(babysit, programs):
+    began = time.perf_counter()
+    seconds = json.loads(babysit("check-loss", TARGET, "--format", "json").out)["seconds"]
+    assert min(seconds.values()) > 0
+    assert sum(seconds.values()) <= time.perf_counter() - began
+    assert re.search(r" s in all: \S+ s loading, \S+ s in your program", babysit("check-loss", TARGET).out)
+    assert " s loading, " in babysit("demo", "--select", "check-loss").out
+
+
+def test_an_unknown_command_names_its_like(babysit):
+    done = babysit("check-los")
+    assert (done.code, done.out) == (2, "")
+    assert "No such command 'check-los'. Did you mean 'check-loss'" in done.said
 
 
 def test_python_m(programs):

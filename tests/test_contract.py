@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import babysit
-from babysit.check import SECTIONS, find_checks, find_rules
+from babysit.check import find_checks, find_rules
 from babysit.diagnose import EXPLAINS
+from babysit.outline import SECTIONS
 from babysit.render import formats
 from babysit.report import Severity
 
@@ -207,6 +208,16 @@ def test_no_fault_explains_itself_by_way_of_others(start):
 def test_the_public_names_are_there_and_sorted():
     assert babysit.__all__ == sorted(babysit.__all__)
     assert all(getattr(babysit, name).__module__.startswith("babysit.") or name == "Task" for name in babysit.__all__)
+
+
+def test_a_public_name_is_imported_when_it_is_asked_for():
+    code = "import babysit, sys; before = set(sys.modules); from babysit import Classification; "
+    code += "print('babysit.task' in before, 'numpy' in before, Classification(3) == babysit.Classification(3))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False False True\n"
+    assert set(babysit.__all__) <= set(dir(babysit))
+    with pytest.raises(AttributeError, match="module 'babysit' has no attribute 'Nothing'"):
+        _ = babysit.Nothing
 
 
 def test_the_formats():

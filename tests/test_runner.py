@@ -319,7 +319,17 @@ def test_time_and_steps_are_the_targets_or_babysits_own(clock):
     assert [result.steps for result in report.results] == [3, 1, 0]
     assert [result.seconds for result in report.results] == [Seconds(6.0, 0.5), Seconds(2.0, 1.0), Seconds(0.0, 0.0)]
     assert report.seconds == Seconds(8.25, 1.5)
-    assert report.seconds.target + report.seconds.own == clock.now
+    assert report.seconds.total == clock.now
+
+
+def test_what_passes_before_there_is_a_trainer_is_loading(clock):
+    clock.now = 9.0
+    trainer = TinyTrainer(step=clock.spending(2.0, TinyTrainer.step))
+    measured = check("first", lambda bench, settings: bench.trainer.step(bench.pool()[0]) and Measurement(1))
+    one = runner.run(trainer, plan(measured), target="t", started=4.5)
+    assert (one.seconds, one.seconds.total) == (Seconds(2.0, 0.0, 4.5), 6.5)
+    assert one.results[0].seconds == Seconds(2.0, 0.0)
+    assert run(measured, trainer=trainer).seconds == Seconds(2.0, 0.0, 0.0)
 
 
 def test_time_and_steps_of_a_check_after_which_the_trainer_is_lost(clock):

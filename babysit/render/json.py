@@ -57,9 +57,11 @@ class SplitSeconds(_Part):
     """Wall-clock seconds."""
 
     target: Number
-    """Spent in the target's code."""
+    """Spent in the target's code while it was driven."""
     own: Number
     """Spent in babysit's own."""
+    loading: Number
+    """Spent on imports and the target's construction, before any check began; 0 for one check."""
 
 
 class Finding(_Part):
@@ -223,7 +225,7 @@ def _report(document: Document) -> Report:
 
 
 def _seconds(seconds: SplitSeconds) -> Seconds:
-    return Seconds(seconds.target, seconds.own)
+    return Seconds(seconds.target, seconds.own, seconds.loading)
 
 
 def _known(name: str, known: Mapping[str, Any], path: str) -> Any:

@@ -30,7 +30,7 @@ def render(report: Report, fail_on: Severity) -> str:
     suite = ET.Element("testsuite", name="babysit", tests=str(len(cases)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{report.seconds.target + report.seconds.own:.3f}")
+    suite.set("time", f"{report.seconds.total:.3f}")
     properties = ET.SubElement(suite, "properties")
     for name, value in (("target", report.target), ("seed", str(report.seed)), ("version", report.version)):
         ET.SubElement(properties, "property", name=name, value=_legal(value))
@@ -65,7 +65,7 @@ def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
         if result.status in _JUDGED:
             rules = check.find_checks()[result.check].rules
             judged |= rules.keys()
-            share = (result.seconds.target + result.seconds.own) / max(1, len(rules))
+            share = result.seconds.total / max(1, len(rules))
             yield from (_judged(report, fail_on, result.check, rule, share) for rule in rules)
         else:
             yield _unjudged(result)
@@ -78,7 +78,7 @@ def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
 
 
 def _unjudged(result: Result) -> ET.Element:
-    case = _case(result.check, result.check, result.seconds.target + result.seconds.own)
+    case = _case(result.check, result.check, result.seconds.total)
     if result.status == Status.CRASHED:
         return _told(case, "error", result.reason, kind=result.status)
     return _told(case, "skipped", f"{result.status}: {result.reason}")

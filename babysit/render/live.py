@@ -4,9 +4,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -36,25 +37,38 @@ class Display:
         )
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("", place="")
-        self._above: list[RenderableType] = []
+        self._above = _Drawing(())
         self._drawn = 0.0
 
     def __rich__(self) -> RenderableType:
         """All of it."""
-        return Group(*self._above, self._bar.get_renderable())
+        return Group(self._above, self._bar.get_renderable())
 
     def progress(self, name: str, done: int, total: int) -> None:
         """A check proceeds."""
         if name != self._running:
-            self._running, self._above = name, []
+            self._running, self._above = name, _Drawing(())
         place = f"{self._names.index(name) + 1} of {len(self._names)}"
         self._bar.update(self._task, description=name, completed=done, total=total, place=place)
 
     def show(self, make: Callable[[], Iterable[Exhibit]]) -> None:
         """Draw what is made, unless the latest drawing is fresh."""
         if time.monotonic() - self._drawn >= EVERY:
-            self._above = list(_drawn(tuple(make())))
+            self._above = _Drawing(_drawn(tuple(make())))
             self._drawn = time.monotonic()
+
+
+class _Drawing:
+    """Parts beneath one another, drawn once for a width: the bar moves several times between two of their changes."""
+
+    def __init__(self, parts: Iterable[RenderableType]) -> None:
+        self._parts, self._width = Group(*parts), -1
+        self._segments: list[Segment] = []
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width != self._width:
+            self._segments, self._width = list(console.render(self._parts, options)), options.max_width
+        yield from self._segments
 
 
 def _drawn(exhibits: Sequence[Exhibit]) -> Iterator[RenderableType]:

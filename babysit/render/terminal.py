@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from babysit import check
-from babysit.check import Check, Rule
+from babysit.outline import Explained, Owner
 from babysit.render.axes import number
 from babysit.render.characters import Pen
 from babysit.render.histograms import HistogramPlot, HistogramsPlot
@@ -83,7 +83,7 @@ def text(report: Report, *, fail_on: Severity = Severity.ERROR, width: int = 100
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
-def render_rule(owner: Check, explained: Rule, console: Console) -> None:
+def render_rule(owner: Owner, explained: Explained, console: Console) -> None:
     """Print a rule's page."""
     pen = Pen(console.options.ascii_only)
     console.print(pen.line((explained.id, "bold"), (f"  a rule of {owner.name}", "dim")))
@@ -94,7 +94,7 @@ def render_rule(owner: Check, explained: Rule, console: Console) -> None:
         console.print(Padding(pen.write(section), INDENT))
 
 
-def render_rules(rules: Mapping[str, tuple[Check, Rule]], console: Console) -> None:
+def render_rules(rules: Mapping[str, tuple[Owner, Explained]], console: Console) -> None:
     """Print every rule with its title, check by check."""
     pen = Pen(console.options.ascii_only)
     for name, group in itertools.groupby(rules.values(), key=lambda pair: pair[0].name):
@@ -213,7 +213,7 @@ def _measured(pen: Pen, result: Result, findings: Sequence[Finding]) -> Iterator
     known = check.find_checks()[result.check]
     mark, style = _STATUSES[result.status]
     word = "" if result.status == Status.PASSED else f" {result.status}"
-    cost = f"  {_duration(result.seconds.target + result.seconds.own)}" if result.status in _RAN else ""
+    cost = f"  {_duration(result.seconds.total)}" if result.status in _RAN else ""
     steps = f", {_number_of(result.steps, 'step')}" if result.steps else ""
     yield pen.line((mark, style), " ", (result.check, "bold"), (word, style), (cost + steps, "dim"))
     yield Padding(pen.write(known.summary, "dim"), INDENT)
@@ -251,7 +251,7 @@ def _duration(seconds: float) -> str:
 
 
 def _time(seconds: Seconds, steps: int) -> str:
-    total = seconds.target + seconds.own
-    share = f" ({seconds.own / total:.0%})".replace("%", " %") if total > 0 else ""
-    split = f"{_duration(seconds.target)} in the target, {_duration(seconds.own)}{share} babysit's own"
-    return f"{_duration(total)}: {split}; {_number_of(steps, 'step')}"
+    """Where the time went; nothing of loading where another had loaded the program before the run began."""
+    loading = [f"{_duration(seconds.loading)} loading"] if seconds.loading else []
+    program = f"{_duration(seconds.target)} in your program ({_number_of(steps, 'update')})"
+    return f"{_duration(seconds.total)} in all: {', '.join([*loading, program, f'{_duration(seconds.own)} babysit'])}"

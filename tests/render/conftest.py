@@ -119,7 +119,7 @@ def reports() -> Mapping[str, Report]:
     table = Table("by learning rate", ("learning rate", "loss", "outcome"), rows)
     second = Result("memorize", Status.PASSED, exhibits=(table,), steps=200, seconds=Seconds(2.0, 0.2))
     inside = Result("look-inside", Status.SKIPPED, reason="the trainer can't show its layers (it lacks SupportsTrace)")
-    passed = Report("train.py:trainer", 0, "0.1.0", (first, second, inside), seconds=Seconds(2.8, 0.4))
+    passed = Report("train.py:trainer", 0, "0.1.0", (first, second, inside), seconds=Seconds(2.8, 0.4, 1.3))
     root = Finding(
         "wrong-start",
         Severity.ERROR,

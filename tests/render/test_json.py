@@ -48,7 +48,7 @@ def test_the_document(reports):
         "measurement": None,
         "settings": {},
         "steps": 200,
-        "seconds": {"target": 2.0, "own": 0.2},
+        "seconds": {"target": 2.0, "own": 0.2, "loading": 0.0},
     }
 
 
@@ -81,7 +81,7 @@ def test_not_finite_numbers_are_their_names(checks):
         "own": "NaN",
     }
     assert document["results"][0]["settings"] == {"tolerance": "Infinity", "ladder": [1.0, "NaN"]}
-    assert document["seconds"] == {"target": "NaN", "own": 0.0}
+    assert document["seconds"] == {"target": "NaN", "own": 0.0, "loading": 0.0}
     jsonschema.validate(document, json.schema())
     assert repr(json.read(json.render(report, Severity.ERROR))) == repr(report)
 

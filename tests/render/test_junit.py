@@ -26,7 +26,7 @@ def test_the_whole_document(reports):
         """\
 <?xml version='1.0' encoding='us-ascii'?>
 <testsuites>
-  <testsuite name="babysit" tests="4" failures="2" errors="0" skipped="1" time="3.200">
+  <testsuite name="babysit" tests="4" failures="2" errors="0" skipped="1" time="4.500">
     <properties>
       <property name="target" value="train.py:trainer" />
       <property name="seed" value="0" />

@@ -63,6 +63,31 @@ def test_exhibits_are_made_twice_a_second_at_most(monkeypatch):
     assert len(calls) == 3
 
 
+class Counted:
+    drawn = 0
+
+    def __rich__(self):
+        self.drawn += 1
+        return "drawn"
+
+
+def test_what_stands_above_the_bar_is_drawn_once_for_a_width(monkeypatch):
+    shown, clock = made(monkeypatch)
+    part = Counted()
+    monkeypatch.setattr(live, "_drawn", lambda exhibits: [part])
+    shown.progress("train", 1, 10)
+    shown.show(lambda: EXHIBITS)
+    shown.progress("train", 2, 10)
+    assert [rendered(shown).splitlines()[0].strip() for _ in range(3)] == ["drawn"] * 3
+    assert part.drawn == 1
+    assert rendered(shown, width=40).splitlines()[0].strip() == "drawn"
+    assert part.drawn == 2
+    clock[0] += live.EVERY
+    shown.show(lambda: EXHIBITS)
+    assert rendered(shown, width=40).splitlines()[0].strip() == "drawn"
+    assert part.drawn == 3
+
+
 def test_the_next_check_begins_with_the_bar_alone(monkeypatch):
     shown, _ = made(monkeypatch)
     shown.progress("overfit", 1, 10)

@@ -45,7 +45,7 @@ FAILED_80 = """\
   What flows through the layers?
   the trainer can't show its layers (it lacks SupportsTrace)
 
-3.2 s: 2.8 s in the target, 0.4 s (13 %) babysit's own; 200 steps
+4.5 s in all: 1.3 s loading, 2.8 s in your program (200 updates), 0.4 s babysit
 ✗ FAILED  2 errors, 1 warning in 2 checks (1 skipped) - train.py:trainer, seed 0"""
 
 FAILED_40_ASCII = """\
@@ -90,8 +90,9 @@ x memorize failed  2.2 s, 200 steps
   the trainer can't show its layers (it
   lacks SupportsTrace)
 
-3.2 s: 2.8 s in the target, 0.4 s (13 %)
-babysit's own; 200 steps
+4.5 s in all: 1.3 s loading, 2.8 s in
+your program (200 updates), 0.4 s
+babysit
 x FAILED  2 errors, 1 warning in 2
 checks (1 skipped) - train.py:trainer,
 seed 0"""
@@ -109,7 +110,7 @@ CRASHED_80 = """\
   Can it memorize?
   ValueError in step 7: shapes (3,) and (4,) don't fit
 
-3.2 s: 2.8 s in the target, 0.4 s (13 %) babysit's own; 0 steps
+4.5 s in all: 1.3 s loading, 2.8 s in your program (0 updates), 0.4 s babysit
 ✗ CRASHED  nothing found in 1 check (memorize crashed) - train.py:trainer, seed
 0"""
 
@@ -122,8 +123,8 @@ skipped) - train.py:trainer, seed 0
   the trainer can't show its layers (it
   lacks SupportsTrace)
 
-0.1 s: 0.00 s in the target, 0.1 s (100
-%) babysit's own; 0 steps
+0.1 s in all: 0.00 s in your program (0
+updates), 0.1 s babysit
 ✗ NOTHING RAN  no check was measured (1
 skipped) - train.py:trainer, seed 0"""
 
@@ -284,9 +285,9 @@ def test_long_labels_go_above_their_values(stripped):
 
 
 def test_time_in_minutes(reports, stripped):
-    report = dataclasses.replace(reports["passed"], seconds=Seconds(180.0, 5.0))
+    report = dataclasses.replace(reports["passed"], seconds=Seconds(180.0, 5.0, 2.0))
     written = stripped(lambda console: terminal.render(report, console), 100)
-    assert "\n3 min 5 s: 3 min 0 s in the target, 5.0 s (3 %) babysit's own; 200 steps\n" in written
+    assert "\n3 min 7 s in all: 2.0 s loading, 3 min 0 s in your program (200 updates), 5.0 s babysit\n" in written
 
 
 def test_color_and_its_absence(reports, console):
