@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit.arrays import are_scores
-from babysit.blame import blame
+from babysit.blame import LESS_MEMORY, blame, ran_out_of_memory
 from babysit.errors import Skip, TargetError
 from babysit.ranks import Ranks
 from babysit.task import Task
@@ -82,6 +82,8 @@ class _Guard:
         if isinstance(error, SystemExit):
             code = "" if error.code is None else repr(error.code)
             raise failed(f"{self.call} called sys.exit({code})") from error
+        if ran_out_of_memory(error):
+            raise failed(f"{self.call} ran out of memory: {blame(error)}; {LESS_MEMORY}") from error
         raise failed(f"{self.call} raised {blame(error)}") from error  # the user's code may raise anything
 
 
