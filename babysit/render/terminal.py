@@ -120,6 +120,7 @@ def _verdict(pen: Pen, report: Report, fail_on: Severity) -> Text:
     ran = sum(status in _RAN for status in statuses)
     others = [f"{n} {status}" for status in (Status.SKIPPED, Status.BLOCKED) if (n := statuses.count(status))]
     others += [f"{result.check} crashed" for result in report.results if result.status == Status.CRASHED]
+    others += [f"{crash.part} crashed" for crash in report.crashes if crash.check == "run"]
     severities = [finding.severity for finding in _open(report)]
     counts = [_number_of(n, severity) for severity in Severity if (n := severities.count(severity))]
     counts += [f"{n} ignored" for n in [len(report.ignored)] if n]
@@ -135,6 +136,7 @@ def _briefly(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType
     for result in report.results:
         if result.status == Status.CRASHED:
             yield pen.line(("crashed", "red"), f"  {result.check}  {result.reason}")
+    yield from (pen.line(("crashed", "red"), f"  {crash.seen}") for crash in report.crashes)
     for finding in _open(report):
         yield pen.line((finding.severity, _SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
     for rule, reason in report.unmet.items():
@@ -143,6 +145,9 @@ def _briefly(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType
 
 def _fully(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType]:
     yield verdict
+    if report.crashes:
+        yield ""
+        yield from (pen.line(("✗ crashed", "bold red"), f"  {crash.seen}") for crash in report.crashes)
     for entry in _entries(report):
         yield ""
         yield from _found(pen, entry)
