@@ -52,6 +52,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="the verdict and a li
 Treatment = Annotated[
     bool | None, typer.Option(help="where overfit or train fails, try what may cure it (default: True)")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="60s|5m|200steps", help="time or training steps that the checks may take (default: no bound)"),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="end at the first error")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting of a check; repeatable")]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
@@ -125,6 +130,11 @@ def _daily(check: Check) -> list[inspect.Parameter]:
     return [_parameter(field.name, _optional(field, hints[field.name]), None) for field in fields]
 
 
+def _bounds(*, fail_fast: bool = False) -> list[inspect.Parameter]:
+    """Options that end a run before all is done."""
+    return [_parameter("budget", Budget, None), *([_parameter("fail_fast", FailFast, False)] if fail_fast else [])]
+
+
 def _optional(field: "dataclasses.Field[Any]", hint: Any) -> Any:
     """The annotation of a setting's option; a list is repeated, and named NAME=SPEC."""
     doc = field.metadata["doc"]
@@ -137,7 +147,7 @@ def _optional(field: "dataclasses.Field[Any]", hint: Any) -> Any:
 _command(
     "run",
     "All checks, in the order of the lecture.",
-    [_parameter("target", Target, None), _parameter("treatment", Treatment, None)],
+    [_parameter("target", Target, None), _parameter("treatment", Treatment, None), *_bounds(fail_fast=True)],
     _run,
 )
 for _name, _found in find_checks().items():
@@ -145,7 +155,7 @@ for _name, _found in find_checks().items():
     _command(
         _name,
         _found.summary,
-        [_parameter("target", Target, None), *_settings],
+        [_parameter("target", Target, None), *_settings, *([] if _found.alone else _bounds())],
         _check_body(_name, [parameter.name for parameter in _settings]),
         rest=_found.page.partition("\n")[2].strip(),
         **({"output": BestFile} if _name == "search" else {}),
@@ -180,6 +190,7 @@ _command(
             None,
         ),
         _parameter("treatment", Treatment, None),
+        *_bounds(fail_fast=True),
     ],
     _demo,
 )

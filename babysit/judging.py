@@ -1,11 +1,12 @@
 """Judging behind a guard: a crash in a rule, in exhibits or in the diagnosis costs that part and nothing else."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from babysit.blame import blame
 from babysit.check import Check
+from babysit.diagnose import diagnose
 from babysit.report import Crash, Exhibit, Finding
 
 OWN_FAULT = "a fault of babysit's own, please report it"
@@ -53,3 +54,11 @@ def exhibits(check: Check, measured: Any, settings: Any) -> tuple[tuple[Exhibit,
 
     shown, crashes = guarded(check.name, "exhibits", make)
     return tuple(shown or ()), crashes
+
+
+def diagnosed(
+    measured: Mapping[str, Any], findings: tuple[Finding, ...]
+) -> tuple[tuple[Finding, ...], tuple[Crash, ...]]:
+    """The findings as `diagnose` puts them; in the rules' own order where it crashes."""
+    found, crashes = guarded("run", "diagnosis", lambda: diagnose(measured, findings))
+    return (findings if found is None else found), crashes

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from babysit.budget import Budget
 from babysit.check import Check
 from babysit.config import Config
 from babysit.errors import UsageError
@@ -20,6 +21,8 @@ class Plan:
         rules: Ids of the rules to judge by; None for all.
         ignore: Reasons by rule that is left out.
         expected: Reasons by rule that is known to be broken.
+        budget: What the checks may take together; None for no bound.
+        fail_fast: Whether to end at the first error.
     """
 
     checks: tuple[Check, ...]
@@ -27,6 +30,8 @@ class Plan:
     rules: frozenset[str] | None = None
     ignore: Mapping[str, str] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
+    budget: Budget | None = None
+    fail_fast: bool = False
 
 
 def plan(
@@ -63,4 +68,6 @@ def plan(
         rules=rules,
         ignore=config.ignore,
         expected=config.expected,
+        budget=config.budget,
+        fail_fast=config.fail_fast,
     )

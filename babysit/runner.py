@@ -4,17 +4,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from babysit import judging
 from babysit.check import Check, plain
-from babysit.diagnose import diagnose
 from babysit.errors import TargetError
 from babysit.judging import Judged
 from babysit.plan import Plan, plan
 from babysit.ranks import launched_together
 from babysit.report import Crash, Finding, Report, Result, Seconds, Severity, Status
-from babysit.walk import Progress, Walk
+from babysit.walk import Notices, Progress, Walk
 
 if TYPE_CHECKING:
     from babysit.bench import Show
@@ -32,6 +31,7 @@ def run(
     seed: int = 0,
     progress: Progress | None = None,
     show: "Show | None" = None,
+    notices: Notices | None = None,
     source: "Source | None" = None,
 ) -> Report:
     """Measure and judge.
@@ -43,6 +43,7 @@ def run(
         seed: The seed that it was built with.
         progress: Called as the checks proceed.
         show: Called with a way to see how far the check has come that runs.
+        notices: Hears what is known before the report is.
         source: Where other trainers like it come from.
 
     Raises:
@@ -64,7 +65,7 @@ def run(
                 "several processes were started, but each runs the program alone: call "
                 "torch.distributed.init_process_group in the factory"
             )
-        walk = Walk(bench, plan, progress)
+        walk = Walk(bench, plan, progress, notices)
         walk.go()
     wall = time.perf_counter() - began
     blank = Report(
@@ -74,7 +75,7 @@ def run(
         interrupted=walk.interrupted,
         seconds=Seconds(bench.trainer.seconds, max(0.0, wall - bench.trainer.seconds)),
     )
-    return conclude(blank, walk.results, plan, walk.judged)
+    return conclude(blank, walk.results, walk.plan, walk.judged)
 
 
 def conclude(
@@ -98,7 +99,7 @@ def conclude(
     everything = [f for one in judged.values() for f in one.findings if plan.rules is None or f.rule in plan.rules]
     present = {f.rule for f in everything}
     crashes = [crash for one in judged.values() for crash in one.crashes if _asked(crash, plan)]
-    findings, crashed = _diagnosed(measured, tuple(f for f in everything if f.rule not in plan.ignore))
+    findings, crashed = judging.diagnosed(measured, tuple(f for f in everything if f.rule not in plan.ignore))
     shown = [_judged(result, planned[result.check], plan, findings, crashes) for result in kept]
     lost = {crash.part for crash in crashes}
     testable = {rule for name in measured for rule in planned[name].rules if plan.rules is None or rule in plan.rules}
@@ -116,14 +117,6 @@ def conclude(
 def _asked(crash: Crash, plan: Plan) -> bool:
     """Whether it is of a rule that was to be judged."""
     return (plan.rules is None or crash.part in plan.rules) and crash.part not in plan.ignore
-
-
-def _diagnosed(
-    measured: Mapping[str, Any], findings: tuple[Finding, ...]
-) -> tuple[tuple[Finding, ...], tuple[Crash, ...]]:
-    """The findings as `diagnose` puts them; in the rules' own order where it crashes."""
-    found, crashes = judging.guarded("run", "diagnosis", lambda: diagnose(measured, findings))
-    return (findings if found is None else found), crashes
 
 
 def _judged(

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from test_runner import Measurement, Settings, check, plan, rule_named, run
 
-import babysit.runner
 from babysit import check as checks
 from babysit import judging, runner
 from babysit.render import formats, terminal
@@ -86,7 +85,7 @@ def test_exhibits_that_crash_cost_those_of_their_check():
 
 
 def test_a_diagnosis_that_crashes_leaves_the_findings_in_the_rules_order(monkeypatch):
-    monkeypatch.setattr(babysit.runner, "diagnose", too_large)
+    monkeypatch.setattr(judging, "diagnose", too_large)
     report = run(check("first", 9, rule_named("small", Severity.INFO), rule_named("large")))
     assert [finding.rule for finding in report.findings] == ["small", "large"]
     assert [(crash.check, crash.part) for crash in report.crashes] == [("run", "diagnosis")]
@@ -116,7 +115,7 @@ def broken_rule(monkeypatch):
     loss = known["check-loss"]
     rules = {**loss.rules, "summed-loss": dataclasses.replace(loss.rules["summed-loss"], judge=too_large)}
     found = {**known, "check-loss": dataclasses.replace(loss, rules=rules)}
-    for module in ("babysit.check", "babysit.command"):
+    for module in ("babysit.command", "babysit.check"):
         monkeypatch.setattr(f"{module}.find_checks", lambda: found)
 
 

@@ -7,9 +7,10 @@ and then treatments, one at a time: standardized inputs, weights drawn anew, pla
 own update. What cures it is told.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit.attempts import (
@@ -22,8 +23,9 @@ from babysit.attempts import (
     own_attempt,
     treated_attempts,
 )
-from babysit.check import rule, setting
-from babysit.errors import Skip
+from babysit.check import Needs, rule, setting
+from babysit.errors import OverBudget, Skip
+from babysit.explains import explained_by
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
 from babysit.report import Curve, Exhibit, Fact, Finding
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")
+STUCK = ("cannot-overfit", "overfit-too-slow", "constant-predictions")  # what an attempt comes to
+FAILURES = {Outcome.DIVERGED: ("overfit-diverges",)}  # or, where it ends so
 NEAR = 100.0  # times the user's rate: one further off that works speaks of updates scaled by something else
 
 
@@ -110,6 +114,20 @@ class Settings:
     )
 
 
+LEAST_STEPS, USUAL_STEPS = 60, 100  # in which a network that is well memorizes 20 examples
+TREATED = 4.0  # times its steps: with less, other rates and treatments would be cut short, and with them the verdict
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """Updates on the examples; what is tried where they fail comes on top."""
+    return Needs(*(min(steps, settings.steps) + 2.0 for steps in (LEAST_STEPS, USUAL_STEPS)))
+
+
+def shortened(settings: Settings, steps: float, batch: int) -> Settings:
+    """Without treatments where there is no room for them; fewer steps would call impossible what was not tried."""
+    return settings if steps >= TREATED * settings.steps else replace(settings, treatment=False)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Attempts to memorize, the user's own learning rate first.
@@ -122,6 +140,7 @@ class Measurement:
         aim: Loss from where on they are memorized.
         attempts: The user's learning rate, then the ones tried since that failed.
         treated: What else was tried since that failed, at the user's learning rate.
+        explained: The certain finding of an earlier check that explains the failure, so that nothing else was tried.
         frozen: Parameters that did not move in the first attempt.
         frozen_share: Their share of all parameter values.
         parameters: Number of named parameters; 0 where the trainer can't name them.
@@ -148,6 +167,7 @@ class Measurement:
     largest_score: float
     least_target: float
     largest_target: float
+    explained: str = ""
 
     @property
     def own(self) -> Attempt:
@@ -177,9 +197,13 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     own, final_scores, frozen, sizes = own_attempt(bench, batch, aim, settings)
     attempts: list[Attempt] = [own]
     treated: list[Treated] = []
+    explained = ""
     if settings.treatment and own.outcome not in (*LEARNED, Outcome.BY_LOSS_ALONE):
-        attempts += other_attempts(bench, batch, own, aim, settings)
-        treated += treated_attempts(bench, batch, aim, settings)
+        explained = explained_by(bench.known, FAILURES.get(own.outcome, STUCK))
+    if settings.treatment and not explained and own.outcome not in (*LEARNED, Outcome.BY_LOSS_ALONE):
+        with contextlib.suppress(OverBudget):  # the user's own learning rate has its verdict
+            attempts += other_attempts(bench, batch, own, aim, settings)
+            treated += treated_attempts(bench, batch, aim, settings)
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
     least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
@@ -199,6 +223,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         largest_score=largest_score,
         least_target=least_target,
         largest_target=largest_target,
+        explained=explained,
     )
 
 
@@ -215,6 +240,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     for tried in measured.attempts[1:]:
         rate = RATE.format(tried.learning_rate)
         yield Fact(f"tried {rate}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
+    if measured.explained:
+        yield Fact("not treated", f"{measured.explained} explains it")
     for treated in measured.treated:
         yield Fact(f"tried {treated.treatment}", str(treated))
     yield Curve(

@@ -41,14 +41,14 @@ _VERDICTS = {
     ExitCode.NOTHING_RAN: ("✗ NOTHING RAN", "bold yellow"),
     ExitCode.INTERRUPTED: ("✗ INTERRUPTED", "bold yellow"),
 }
-_STATUSES = {
+STATUSES = {
     Status.PASSED: ("✓", "green"),
     Status.FAILED: ("✗", "red"),
     Status.SKIPPED: ("-", "yellow"),
     Status.BLOCKED: ("-", "yellow"),
     Status.CRASHED: ("✗", "red"),
 }
-_SEVERITIES = {Severity.ERROR: ("✗", "red"), Severity.WARNING: ("!", "yellow"), Severity.INFO: ("·", "blue")}
+SEVERITIES = {Severity.ERROR: ("✗", "red"), Severity.WARNING: ("!", "yellow"), Severity.INFO: ("·", "blue")}
 _DRAWN_BY: Mapping[type, Callable[[Any], RenderableType]] = {
     Curve: LinePlot,
     Histogram: HistogramPlot,
@@ -138,7 +138,7 @@ def _briefly(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType
             yield pen.line(("crashed", "red"), f"  {result.check}  {result.reason}")
     yield from (pen.line(("crashed", "red"), f"  {crash.seen}") for crash in report.crashes)
     for finding in _open(report):
-        yield pen.line((finding.severity, _SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
+        yield pen.line((finding.severity, SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
     for rule, reason in report.unmet.items():
         yield pen.line(("gone", "red"), f"  {rule}  {reason}")
 
@@ -187,7 +187,7 @@ def _entries(report: Report) -> list[_Entry]:
 
 def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
     first = entry.places[0]
-    mark, style = _SEVERITIES[first.severity]
+    mark, style = SEVERITIES[first.severity]
     yield pen.line((f"{mark} {first.severity}", f"bold {style}"), "  ", (first.rule, "bold"))
     shown, more = entry.places[:_PLACES], len(entry.places) - _PLACES
     rows = [("seen", _evidence(pen, finding)) for finding in shown]
@@ -216,7 +216,7 @@ def _evidence(pen: Pen, finding: Finding) -> Text:
 
 def _measured(pen: Pen, result: Result, findings: Sequence[Finding]) -> Iterator[RenderableType]:
     known = check.find_checks()[result.check]
-    mark, style = _STATUSES[result.status]
+    mark, style = STATUSES[result.status]
     word = "" if result.status == Status.PASSED else f" {result.status}"
     cost = f"  {_duration(result.seconds.target + result.seconds.own)}" if result.status in _RAN else ""
     steps = f", {_number_of(result.steps, 'step')}" if result.steps else ""
