@@ -232,7 +232,7 @@ def _check(
         names = [check.name for check in plan.checks]
         with live.display(names, quiet=silent) as seen, _printing_aside():
             progress, show = (seen.progress, seen.show) if seen else (None, None)
-            told = notices.notices(seen and seen.console) if len(names) > 1 and not silent else None
+            told = notices.notices(seen.console if seen else None) if len(names) > 1 and not silent else None
             trainer, source = make()
             report = runner.run(
                 trainer,

@@ -239,7 +239,9 @@ def _readers(folder: Path, checks: Checks, formats: Collection[str]) -> Mapping[
     }
 
 
-def _budget(node: Node) -> Budget:
+def _budget(node: Node) -> Budget | None:
+    if node.tag == NULL:
+        return None
     try:
         return read_budget(read(node, "budget", str))
     except ValueError as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from babysit.driven import Driven
 
 PROBED = 4  # updates that tell a step's time; the first is left out, since it builds and compiles
+ROUNDING = 1e-6  # of a step or a second; thirds of steps don't add up exactly
 TELLING = 20.0  # steps' time after which the time of all that was done tells what a step takes
 BATCH = 32  # examples of one, where none can be drawn
 
@@ -70,7 +71,7 @@ class Meter:
         Raises:
             OverBudget: It doesn't.
         """
-        if self.spent + steps * self.price > self.limit:
+        if self.spent + steps * self.price > self.limit + ROUNDING:
             raise OverBudget
         self._steps += steps
 

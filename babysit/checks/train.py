@@ -278,8 +278,8 @@ def needs(settings: Settings, batch: int) -> Needs:
 
 def shortened(settings: Settings, steps: float, batch: int) -> Settings:
     """With fewer updates, where it doesn't go by epochs; without treatments where there is no room for them."""
-    room = int((steps - 2 * MOMENTS * evaluations(settings.examples, batch)) / WATCHED)
-    fewer = settings if settings.epochs else replace(settings, steps=max(1, min(settings.steps, room)))
+    room = (steps - 2 * MOMENTS * evaluations(settings.examples, batch)) / WATCHED
+    fewer = settings if settings.epochs else replace(settings, steps=max(1, int(min(settings.steps, room))))
     return fewer if room >= fewer.steps + 6 * settings.treated else replace(fewer, treatment=False)
 
 
