@@ -1,15 +1,20 @@
 """A budget while it is spent: the limit holds within one step, whatever clock it goes by."""
 
 import dataclasses
+import threading
 
 import pytest
+from processes import Parallel, together
 from test_runner import Clock, Measurement, check, ends, plan, raising, rule_named
 from trainers import TinyTrainer
 
 from babysit import runner
+from babysit.bench import Bench
 from babysit.budget import Budget
 from babysit.check import Needs
+from babysit.checks import overfit
 from babysit.errors import TargetError
+from babysit.purse import Meter
 from babysit.report import ExitCode, exit_code
 
 
@@ -193,3 +198,41 @@ def test_the_trainer_is_put_back_where_the_budget_ends_a_check():
     before = trainer.save()
     run(costing("first", 200, Needs(1.0, 1.0)), trainer=trainer, budget=steps(5))
     assert all((before[name] == after).all() for name, after in trainer.save().items())
+
+
+def test_treatments_that_are_cut_short_leave_the_verdict_on_the_programs_own():
+    bench = Bench(TinyTrainer(learning_rate=1e-12))
+    bench.trainer.meter = Meter(bench.trainer, in_steps=True)
+    bench.trainer.meter.limit = 70.0
+    found = overfit.measure(bench, overfit.Settings(steps=40))
+    assert len(found.own.losses) == 40
+    assert (found.attempts[1:], found.treated) == ((), ())
+    bench.trainer.meter.limit = 1000.0
+    longer = overfit.measure(bench, overfit.Settings(steps=40))
+    assert len(longer.attempts) > 1
+
+
+@pytest.mark.parametrize("seconds", [20.0, 1000.0])
+def test_ranks_go_by_the_clock_of_the_first(monkeypatch, seconds):
+    """Every rank's own clock runs at its own pace; the decision is the same."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    def one(group, rank):
+        trainer = Parallel(group, rank)
+        made = plan(costing("first", 30), costing("second", 30), budget=Budget(seconds, in_steps=False))
+        return ends(runner.run(trainer, made, target="t"))
+
+    paces = {}
+    lock = threading.Lock()
+
+    def perf_counter():
+        with lock:
+            here = paces.setdefault(threading.get_ident(), [len(paces) + 1.0, 0.0])
+            here[1] += here[0] / 10
+            return here[1]
+
+    monkeypatch.setattr("time.perf_counter", perf_counter)
+    first, second = together(2, one)
+    assert first == second
+    assert not isinstance(first, BaseException)
+    assert {status for _, status, _ in first} == ({"skipped"} if seconds == 20 else {"passed"})

@@ -7,27 +7,17 @@ and then treatments, one at a time: standardized inputs, weights drawn anew, pla
 own update. What cures it is told.
 """
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.attempts import (
-    LEARNED,
-    Attempt,
-    Outcome,
-    affordable,
-    aim_for,
-    other_attempts,
-    own_attempt,
-    treated_attempts,
-)
+from babysit.attempts import LEARNED, Attempt, Outcome, affordable, aim_for, own_attempt
 from babysit.check import Needs, rule, setting
-from babysit.errors import OverBudget, Skip
-from babysit.explains import explained_by
+from babysit.errors import Skip
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
+from babysit.remedies import remedies
 from babysit.report import Curve, Exhibit, Fact, Finding
 from babysit.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 
@@ -36,8 +26,6 @@ if TYPE_CHECKING:
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")
-STUCK = ("cannot-overfit", "overfit-too-slow", "constant-predictions")  # what an attempt comes to
-FAILURES = {Outcome.DIVERGED: ("overfit-diverges",)}  # or, where it ends so
 NEAR = 100.0  # times the user's rate: one further off that works speaks of updates scaled by something else
 
 
@@ -195,15 +183,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     if aim.loss > (1 - settings.memorized) * aim.constant:
         raise Skip("equal inputs have different targets in these examples: there is nothing to memorize")
     own, final_scores, frozen, sizes = own_attempt(bench, batch, aim, settings)
-    attempts: list[Attempt] = [own]
-    treated: list[Treated] = []
-    explained = ""
-    if settings.treatment and own.outcome not in (*LEARNED, Outcome.BY_LOSS_ALONE):
-        explained = explained_by(bench.known, FAILURES.get(own.outcome, STUCK))
-    if settings.treatment and not explained and own.outcome not in (*LEARNED, Outcome.BY_LOSS_ALONE):
-        with contextlib.suppress(OverBudget):  # the user's own learning rate has its verdict
-            attempts += other_attempts(bench, batch, own, aim, settings)
-            treated += treated_attempts(bench, batch, aim, settings)
+    tried = remedies(bench, batch, own, aim, settings)
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
     least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
@@ -213,8 +193,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         constant_loss=aim.constant,
         squashed_loss=squashed_loss(task, batch[1]),
         aim=aim.loss,
-        attempts=tuple(attempts),
-        treated=tuple(treated),
+        attempts=(own, *tried.attempts),
+        treated=tried.treated,
         frozen=tuple(frozen),
         frozen_share=sum(sizes[name] for name in frozen) / max(1, sum(sizes.values())),
         parameters=len(sizes),
@@ -223,7 +203,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         largest_score=largest_score,
         least_target=least_target,
         largest_target=largest_target,
-        explained=explained,
+        explained=tried.explained,
     )
 
 

@@ -326,7 +326,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         return replace(measured, explained=explained)
     treated: list[Treated] = []
     with contextlib.suppress(OverBudget):  # the program's own run has its verdict
-        treated += treated_runs(bench, settings, run.losses, train)
+        for one in treated_runs(bench, settings, run.losses, train):
+            treated.append(one)
     return replace(measured, treated=tuple(treated))
 
 
