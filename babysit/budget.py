@@ -109,7 +109,8 @@ def estimate(steps: float, seconds: float) -> str:
         steps: How many.
         seconds: What one takes.
     """
-    return f"about {_rounded(steps)} steps of {_short(seconds)}: {_long(steps * seconds)}"
+    count = _rounded(steps)
+    return f"about {count} step{'' if count == 1 else 's'} of {_short(seconds)}: {_long(steps * seconds)}"
 
 
 def _rounded(steps: float) -> int:
@@ -117,7 +118,7 @@ def _rounded(steps: float) -> int:
 
 
 def _short(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{max(1e-3, seconds) * 1000:.2g} ms"
+    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
 
 
 def _long(seconds: float) -> str:

@@ -138,7 +138,7 @@ def test_evaluations_are_a_third_of_a_step_in_whole_batches():
     [
         (653.0, 0.8, "about 650 steps of 0.8 s: 9 minutes"),
         (99.4, 0.0204, "about 99 steps of 20 ms: 2 seconds"),
-        (0.2, 1e-6, "about 1 steps of 1 ms: 1 second"),
+        (0.2, 1e-6, "about 1 step of 0.001 ms: 1 second"),
         (650.0, 0.19, "about 650 steps of 0.19 s: 2 minutes"),
         (650.0, 0.18, "about 650 steps of 0.18 s: 117 seconds"),
         (650.0, 12.0, "about 650 steps of 12 s: 2.2 hours"),
