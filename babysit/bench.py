@@ -49,6 +49,7 @@ class Bench:
         advance: Called with (done, total) as a check proceeds.
         show: Called with a way to see how far a check has come.
         source: Where other trainers like it come from; None where that isn't known.
+        known: Rules whose errors are certain and were found by earlier checks; the runner's to fill.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -57,6 +58,7 @@ class Bench:
         self.advance: Advance = lambda done, total: None  # noqa: ARG005
         self.show: Show = lambda make: None  # noqa: ARG005
         self.source: Source | None = None
+        self.known: set[str] = set()
         self._generators = seeds.capture()
         self._copies_in_place = self.trainer.supports(SupportsSaveInto)
         self._origin: State = self._saved(None)

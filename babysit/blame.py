@@ -1,4 +1,4 @@
-"""Which line of the user's own program an exception came from."""
+"""Which line of the user's own program an exception came from, and whether it means that memory was short."""
 
 import sysconfig
 import textwrap
@@ -6,6 +6,11 @@ import traceback
 from pathlib import Path
 
 LONGEST = 400  # characters of the error's text; PyTorch's run to pages
+
+_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})  # Python, PyTorch, TensorFlow
+# As PyTorch's allocators (CPU, CUDA, MPS) and JAX word it where they raise a mere RuntimeError.
+_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed", "resource_exhausted")
+LESS_MEMORY = "smaller batches, a smaller model or more memory would do"
 
 _BABYSIT = Path(__file__).parent
 _STANDARD = Path(sysconfig.get_path("stdlib"))
@@ -21,6 +26,16 @@ def blame(error: BaseException, *, ours: bool = False) -> str:
         return f"{type(error).__name__}: {error.msg} ({shown(error.filename)}:{error.lineno or 1})"
     text = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
     return f"{type(error).__name__}{': ' * bool(text)}{text}{_place(error, ours)}"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether the error, or what it was raised from, says that memory was short; no framework is asked."""
+    if _MEMORY_TYPES & {kind.__name__ for kind in type(error).__mro__}:
+        return True
+    text = str(error).lower()
+    if isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_TEXTS):
+        return True
+    return error.__cause__ is not None and ran_out_of_memory(error.__cause__)
 
 
 def shown(path: str) -> str:

@@ -11,6 +11,9 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     TOGETHER     optional: True if it is for programs of several processes alone
     ALONE        optional: True if it is a command that `run` leaves out
     EXTRA        optional: the package that it needs, and the extra of babysit's that brings it
+    needs        optional: (settings, batch) -> Needs, what it takes in training steps, for batches of so many examples;
+                 left out where it takes none, or lives on what an earlier check has measured
+    shortened    optional: (settings, steps, batch) -> settings with which it takes no more than so many steps' time
     and its rules, functions (measured, settings) -> findings, each decorated with `rule`; where they fill modules of
     their own,
     RULES        names them, in the order in which they are judged
@@ -24,6 +27,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +38,8 @@ from babysit.report import Exhibit, Finding, Severity
 if TYPE_CHECKING:
     from babysit.bench import Bench
 
+EVALUATION = 1 / 3  # of a training step's time: the forward pass, where a backward pass takes twice as long
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -42,10 +48,12 @@ class Rule:
     Args:
         id: Names the fault, in kebab case; never the remedy.
         judge: (measured, settings) -> findings.
+        certain: Whether no other measurement lowers its findings and no other fault explains them.
     """
 
     id: str
     judge: Callable[[Any, Any], Iterable[Finding]]
+    certain: bool = False
 
     def __call__(self, measured: Any, settings: Any) -> list[Finding]:
         """The findings of this rule."""
@@ -81,6 +89,11 @@ class Rule:
 def rule(function: Callable[[Any, Any], Iterable[Finding]]) -> Rule:
     """Make a rule of a function; its id is the function's name in kebab case."""
     return Rule(function.__name__.replace("_", "-"), function)
+
+
+def certain(rule: Rule) -> Rule:
+    """Mark a rule whose errors stand as they are made: `diagnose` never lowers them, and no other rule explains it."""
+    return dataclasses.replace(rule, certain=True)
 
 
 def setting(
@@ -119,6 +132,24 @@ def plain(settings: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a check takes, in training steps' time; an evaluation is `EVALUATION` of one.
+
+    Args:
+        least: What its verdict needs.
+        usual: What it takes on a program that is well.
+    """
+
+    least: float = 0.0
+    usual: float = 0.0
+
+
+def evaluations(examples: int, batch: int) -> float:
+    """The training steps' time of evaluating so many examples, in whole batches."""
+    return EVALUATION * math.ceil(examples / max(1, batch))
+
+
+@dataclass(frozen=True)
 class Check:
     """One subcommand: measures, then judges.
 
@@ -135,6 +166,8 @@ class Check:
         together: Whether it is for programs of several processes alone; `run` leaves it out elsewhere.
         alone: Whether `run` leaves it out everywhere.
         extra: The package that it needs, and the extra of babysit's that brings it; empty for none.
+        needs: (settings, examples in a batch) -> what it takes.
+        shortened: (settings, training steps, examples in a batch) -> settings with which it takes no more than that.
     """
 
     name: str
@@ -149,6 +182,8 @@ class Check:
     together: bool = False
     alone: bool = False
     extra: tuple[str, str] | tuple[()] = ()
+    needs: Callable[[Any, int], Needs] = lambda settings, batch: Needs()  # noqa: ARG005
+    shortened: Callable[[Any, float, int], Any] = lambda settings, steps, batch: settings  # noqa: ARG005
 
     @property
     def usual(self) -> bool:
@@ -169,6 +204,7 @@ def check_of(module: Any) -> Check:
     """The check that a module of `babysit.checks` describes."""
     named = getattr(module, "RULES", vars(module).values())
     rules = {value.id: value for value in named if isinstance(value, Rule)}
+    hooks = {name: getattr(module, name) for name in ("needs", "shortened") if hasattr(module, name)}
     return Check(
         name=module.__name__.rpartition(".")[2].replace("_", "-"),
         page=inspect.cleandoc(module.__doc__),
@@ -182,6 +218,7 @@ def check_of(module: Any) -> Check:
         together=getattr(module, "TOGETHER", False),
         alone=getattr(module, "ALONE", False),
         extra=getattr(module, "EXTRA", ()),
+        **hooks,
     )
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from babysit import config as configuration
 from babysit import runner
 from babysit.blame import shown
+from babysit.budget import Budget, read_budget
 from babysit.check import Check, find_checks
 from babysit.config import Config
 from babysit.errors import MissingError, TargetError, UsageError
 from babysit.publishing import publish, write_best
 from babysit.ranks import launched_rank
-from babysit.render import formats, live
+from babysit.render import formats, live, notices
 from babysit.report import ExitCode, Severity
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Options:
         expected: The same.
         fail_on: The least severity that fails.
         quiet: The verdict alone.
+        budget: What the checks may take together.
+        fail_fast: Whether to end at the first error.
         set: Settings, each `NAME=VALUE`.
         settings: Settings that have options of their own, by name.
         started: When the command was called, by `time.perf_counter`; None where nobody says.
@@ -59,6 +62,8 @@ class Options:
     expected: tuple[str, ...] = ()
     fail_on: Severity | None = None
     quiet: bool = False
+    budget: str | None = None
+    fail_fast: bool = False
     set: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
     started: float | None = None
@@ -87,6 +92,8 @@ def configured(options: Options, only: str | None = None, *, search: bool = True
         base,
         **said,
         quiet=base.quiet or options.quiet,
+        budget=base.budget if options.budget is None else _budget(options.budget),
+        fail_fast=base.fail_fast or options.fail_fast,
         select=configuration.names(options.select, checks, "--select") or _selected(base, checks, only),
         ignore={**base.ignore, **configuration.reasons(options.ignore, checks, "--ignore")},
         expected={**base.expected, **configuration.reasons(options.expected, checks, "--expected")},
@@ -94,6 +101,13 @@ def configured(options: Options, only: str | None = None, *, search: bool = True
     )
     _known_format(config.format)
     return _with_outputs(_with_settings(config, options, checks, only))
+
+
+def _budget(text: str) -> Budget:
+    try:
+        return read_budget(text)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
 
 
 def _with_settings(config: Config, options: Options, checks: Mapping[str, Check], only: str | None) -> Config:
@@ -220,10 +234,12 @@ def _check(
     best: Path | None = None,
 ) -> ExitCode:
     plan = runner.plan(config, find_checks(), only)
+    silent = config.quiet or launched_rank() > 0
     try:
         names = [check.name for check in plan.checks]
-        with live.display(names, quiet=config.quiet or launched_rank() > 0) as seen, _printing_aside():
+        with live.display(names, quiet=silent) as seen, _printing_aside():
             progress, show = (seen.progress, seen.show) if seen else (None, None)
+            told = notices.notices(seen.console if seen else None) if len(names) > 1 and not silent else None
             trainer, source = make()
             report = runner.run(
                 trainer,
@@ -232,6 +248,7 @@ def _check(
                 seed=config.seed,
                 progress=progress,
                 show=show,
+                notices=told,
                 source=source,
                 started=started,
             )
@@ -241,6 +258,8 @@ def _check(
     if launched_rank():
         return ExitCode.OK  # rank 0 has measured the same, and tells it
     code = publish(report, config)
+    if code is ExitCode.NOTHING_RAN and config.budget and report.results:
+        sys.stderr.write(f"babysit: {report.results[0].reason}\n")
     if best is not None:
         write_best(report, best)
     return code

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, get_type_hints
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from babysit.budget import Budget, read_budget
 from babysit.check import Check
 from babysit.errors import UsageError
 from babysit.report import Severity
@@ -42,6 +43,8 @@ class Config:
         expected: Rules known to be broken, with the reason or "".
         fail_on: The least severity that fails the run.
         quiet: Whether to print the verdict alone.
+        budget: What the checks may take together; None for no bound.
+        fail_fast: Whether to end at the first error.
         settings: An instance of its frozen `Settings` for each check, by the check's name.
     """
 
@@ -55,6 +58,8 @@ class Config:
     expected: Mapping[str, str] = field(default_factory=dict)
     fail_on: Severity = Severity.ERROR
     quiet: bool = False
+    budget: Budget | None = None
+    fail_fast: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -229,7 +234,18 @@ def _readers(folder: Path, checks: Checks, formats: Collection[str]) -> Mapping[
         "expected": lambda node: rules(node, "expected"),
         "fail-on": lambda node: Severity(one_of(list(Severity), read(node, "fail-on", str), "unknown severity", node)),
         "quiet": lambda node: read(node, "quiet", bool),
+        "budget": _budget,
+        "fail-fast": lambda node: read(node, "fail-fast", bool),
     }
+
+
+def _budget(node: Node) -> Budget | None:
+    if node.tag == NULL:
+        return None
+    try:
+        return read_budget(read(node, "budget", str))
+    except ValueError as error:
+        raise Wrong(str(error), node) from None
 
 
 def _beside(folder: Path, target: str) -> str:

@@ -1,15 +1,17 @@
 """The user's trainer behind a guard: timed, counted, its exceptions named, its outputs checked."""
 
 import math
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit.arrays import are_scores
-from babysit.blame import blame
+from babysit.blame import LESS_MEMORY, blame, ran_out_of_memory
+from babysit.check import EVALUATION
 from babysit.errors import Skip, TargetError
 from babysit.ranks import Ranks
 from babysit.task import Task
@@ -29,6 +31,9 @@ from babysit.trainer import (
     Trainer,
     Visit,
 )
+
+if TYPE_CHECKING:
+    from babysit.purse import Meter
 
 
 def as_number(value: Scalar, what: str, call: str = "") -> float:
@@ -55,6 +60,7 @@ def as_number(value: Scalar, what: str, call: str = "") -> float:
         raise TargetError(f"{what} must be a number, not {value!r} ({type(value).__name__})") from error
 
 
+TIMED = 8  # steps whose time is kept, to tell what one takes
 _END = object()  # an exhausted loader; None may be a batch, and a wrong one
 
 
@@ -83,6 +89,8 @@ class _Guard:
         if isinstance(error, SystemExit):
             code = "" if error.code is None else repr(error.code)
             raise failed(f"{self.call} called sys.exit({code})") from error
+        if ran_out_of_memory(error):
+            raise failed(f"{self.call} ran out of memory: {blame(error)}; {LESS_MEMORY}") from error
         raise failed(f"{self.call} raised {blame(error)}") from error  # the user's code may raise anything
 
 
@@ -92,6 +100,7 @@ class Driven:
     Attributes:
         seconds: Time spent in the user's code.
         steps: Calls of `step` so far.
+        meter: Stops ahead of the call that would pass a budget; None for no bound.
         ranks: The processes that run the program.
     """
 
@@ -100,6 +109,18 @@ class Driven:
         self.ranks = Ranks(trainer)
         self.seconds = 0.0
         self.steps = 0
+        self.meter: Meter | None = None
+        self._times: list[float] = []
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Median seconds of the first steps, all but the very first; None before there are any."""
+        return statistics.median(self._times[1:]) if len(self._times) >= TIMED // 2 else None
+
+    def _spend(self, steps: float) -> None:
+        """Know that a call of so many steps' time is within the budget."""
+        if self.meter is not None:
+            self.meter.before(steps)
 
     def _guard(self, call: str) -> "_Guard":
         return _Guard(self, call)
@@ -187,6 +208,7 @@ class Driven:
 
     def evaluate(self, batch: Batch, *, training: bool = False) -> Output:
         """The trainer's evaluation, loss and penalty as floats."""
+        self._spend(EVALUATION)
         call = f"evaluate(batch, training={training})"
         with self._guard(call):
             self.ranks.agree(call)
@@ -195,6 +217,7 @@ class Driven:
 
     def alone(self, batch: Batch) -> float:
         """The loss of the whole batch in training mode, on this rank alone."""
+        self._spend(EVALUATION)
         call = "evaluate(batch, training=True)"
         with self._guard(call):
             self.ranks.agree(call)
@@ -212,12 +235,16 @@ class Driven:
 
     def step(self, batch: Batch) -> Output:
         """One update, loss and penalty as floats."""
+        self._spend(1.0)
         self.steps += 1
-        call = f"step {self.steps}"
+        call, before = f"step {self.steps}", self.seconds
         with self._guard(call):
             self.ranks.agree(call)
             output = self._output(call, self._trainer.step(self.ranks.share(batch)))
-            return self.ranks.reduced(output, batch)
+            output = self.ranks.reduced(output, batch)
+        if len(self._times) < TIMED:
+            self._times.append(self.seconds - before)
+        return output
 
     def save(self) -> State:
         """The trainer's state."""
@@ -251,6 +278,7 @@ class Driven:
             Skip: The trainer has no trace, or can't follow this network.
         """
         trainer: SupportsTrace = self._power(SupportsTrace, "show what flows through its layers")
+        self._spend(1.0)
         visiting = 0.0
 
         def timed(record: Record) -> None:
@@ -295,6 +323,7 @@ class Driven:
             Skip: The trainer has none to show.
         """
         trainer: SupportsParameters = self._power(SupportsParameters, "show its gradients")
+        self._spend(1.0)
         with self._guard("gradients(batch)"):
             self.ranks.agree("gradients(batch)")
             output, found = trainer.gradients(self.ranks.share(batch))

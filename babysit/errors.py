@@ -11,7 +11,8 @@
     KeyboardInterrupt
     └── Interrupted     130  Ctrl-C in a check that can say what it has by then
 
-`Skip` is no error: a check raises it to say why it can't be measured on this trainer.
+`Skip` is no error: a check raises it to say why it can't be measured on this trainer. Nor is `OverBudget`, which ends a
+check that has spent its share of the budget.
 """
 
 from typing import Any
@@ -51,6 +52,10 @@ class RanksError(LostError):
 
 class Skip(Exception):  # noqa: N818  # control flow of a check, not an error
     """Raised by `measure` where the trainer lacks what the check needs; the message is the reason."""
+
+
+class OverBudget(Exception):  # noqa: N818  # control flow of a run; no `Skip`, which checks catch where they can go on
+    """Raised ahead of the call that would pass the budget of the check that makes it."""
 
 
 class Interrupted(KeyboardInterrupt):  # Ctrl-C, and no error of anybody's

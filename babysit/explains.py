@@ -1,6 +1,6 @@
 """What each fault brings about: which findings stand beneath which, where nothing measured says otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 # What each fault brings about. A rule explains only findings that are there, and none that is more severe than itself.
 _CURVES = (
@@ -110,3 +110,8 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "loss-diverges": ("noisy-loss", "update-ratio-out-of-range", "loss-not-falling", "overfitting-gap"),
     "loss-not-falling": ("loss-plateau", "underfitting", "loss-metric-disagree", "update-ratio-out-of-range"),
 }
+
+
+def explained_by(known: Collection[str], failures: Collection[str]) -> str:
+    """The first of these rules that explains one of the failures; empty where none does."""
+    return next((rule for rule in sorted(known) if set(failures) & set(EXPLAINS.get(rule, ()))), "")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from babysit.check import rule
+from babysit.check import certain, rule
 from babysit.dataset import Leaf
 from babysit.report import Finding
 from babysit.significance import chi2_lower_tail
@@ -17,6 +17,7 @@ def _feature(leaf: Leaf, index: int) -> str:
     return f"{'channel' if leaf.are_channels else 'column'} {index}"
 
 
+@certain
 @rule
 def inputs_not_finite(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Some inputs or targets are NaN or infinite.
@@ -43,6 +44,7 @@ def inputs_not_finite(measured: "Measurement", settings: "Settings") -> Iterator
             )
 
 
+@certain
 @rule
 def constant_features(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Much of the input never varies.
@@ -198,6 +200,7 @@ def inputs_not_centered(measured: "Measurement", settings: "Settings") -> Iterat
         )
 
 
+@certain
 @rule
 def per_batch_preprocessing(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Inputs are scaled by the statistics of their own batch.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from babysit.check import rule
+from babysit.check import certain, rule
 from babysit.dataset import some
 from babysit.report import Finding
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings
 
 
+@certain
 @rule
 def labels_out_of_range(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Some labels are no class, or some tokens no word.
@@ -58,6 +59,7 @@ def labels_out_of_range(measured: "Measurement", settings: "Settings") -> Iterat
             )
 
 
+@certain
 @rule
 def missing_classes(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Some classes hardly ever come in training.
@@ -192,6 +194,7 @@ def targets_badly_scaled(measured: "Measurement", settings: "Settings") -> Itera
             )
 
 
+@certain
 @rule
 def unshuffled_batches(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Training examples come in the order of their targets.

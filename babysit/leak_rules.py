@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from babysit.check import rule
+from babysit.check import certain, rule
 from babysit.report import Finding
 
 if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings
 
 
+@certain
 @rule
 def target_leak(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """The inputs hold the targets, and the network can see them there.

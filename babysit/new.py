@@ -46,6 +46,12 @@ target: {TARGET_NAME}:trainer
 
 # Whether to print the verdict alone.
 #quiet: false
+
+# What the checks may take: a time as 60s, 5m or 2h, or steps as 200steps; null for no bound.
+#budget: null
+
+# Whether to end at the first error.
+#fail-fast: false
 """
 
 TARGET = '''\

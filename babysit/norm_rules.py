@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from babysit.check import rule
+from babysit.check import certain, rule
 from babysit.modes import NEGLIGIBLE, SHRINKS
 from babysit.report import Finding
 
@@ -57,6 +57,7 @@ def batch_leak(measured: "Measurement", settings: "Settings") -> Iterator[Findin
     )
 
 
+@certain
 @rule
 def tiny_norm_batch(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Batch normalization over too few values.
@@ -97,6 +98,7 @@ def _examples(count: int) -> str:
     return "example" if count == 1 else "examples"
 
 
+@certain
 @rule
 def frozen_statistics(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """Running statistics don't follow the data.
@@ -210,6 +212,7 @@ def _settling(layer: "Layer | None", pace: float) -> bool:
     return layer is not None and layer.momentum >= pace
 
 
+@certain
 @rule
 def zero_gamma(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
     """A normalization lets nothing through.

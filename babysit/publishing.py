@@ -1,39 +1,74 @@
 """A report to where it is wanted: printed, and written to files."""
 
+import functools
 import os
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.console import Console
 
 from babysit.blame import shown
 from babysit.config import Config
 from babysit.errors import UsageError
-from babysit.render import formats, terminal
-from babysit.report import ExitCode, Report, exit_code
+from babysit.judging import guarded
+from babysit.render import Format, formats, terminal
+from babysit.report import ExitCode, Report, Severity, exit_code
+
+Maker: TypeAlias = Callable[[Report], str]
+PRINTED = ""  # what goes to standard output, among documents by format
 
 
 def publish(report: Report, config: Config) -> ExitCode:
     """Print the report, write it where the configuration says, and give its exit code.
 
+    A format that crashes costs itself alone; the others name the crash.
+
     Raises:
         UsageError: A file can't be written; the report is printed all the same.
     """
-    known = formats()
     wanted = {path: name for name, path in config.report.items()}
     if config.output is not None:
         wanted[config.output] = config.format
+    known = formats()
+    makers: dict[str, Maker] = {name: functools.partial(_document, known[name], config) for name in wanted.values()}
+    print_it: dict[str, Maker] = {PRINTED: functools.partial(_text, config)}
+    makers |= print_it if config.output is None else {}
+    report, documents = _rendered(report, makers, config)
     failed = [
         f"{shown(str(path))} can't be written: {error.strerror}"
         for path, name in wanted.items()
-        if (error := _write(path, known[name](report, config.fail_on)))
+        if name in documents and (error := _write(path, documents[name]))
     ]
-    if config.output is None or failed:
-        failed += _printed(report, config)
+    if config.output is not None and (failed or len(documents) < len(makers)):
+        makers |= print_it
+        report, late = _rendered(report, print_it, config)
+        documents |= late
+    if PRINTED in makers:
+        failed += _printed(documents.get(PRINTED) or _least(report, config.fail_on))
     if failed and not report.interrupted:
         raise UsageError("; ".join(failed))
     sys.stderr.writelines(f"babysit: {reason}\n" for reason in failed)
     return exit_code(report, config.fail_on)
+
+
+def _rendered(report: Report, makers: Mapping[str, Maker], config: Config) -> tuple[Report, dict[str, str]]:
+    """The report with the crashes of what renders it, and the documents of what doesn't crash; all name the crashes."""
+    made: dict[str, str] = {}
+    for key, make in makers.items():
+        name = config.format if key == PRINTED else key
+        document, crashes = guarded("run", f"format {name}", functools.partial(make, report))
+        if document is None:  # which those made before don't name
+            named = replace(report, crashes=tuple(dict.fromkeys((*report.crashes, *crashes))))
+            return _rendered(named, {other: maker for other, maker in makers.items() if other != key}, config)
+        made[key] = document
+    return report, made
+
+
+def _document(render: Format, config: Config, report: Report) -> str:
+    return render(report, config.fail_on)
 
 
 def write_best(report: Report, path: Path) -> None:
@@ -57,21 +92,10 @@ def write_best(report: Report, path: Path) -> None:
         raise UsageError(f"{shown(str(path))} can't be written: {error.strerror}")
 
 
-class _Output(Console):
-    """Standard output; a reader that leaves early is told of by its exception, not by an exit code of Rich's own."""
-
-    def on_broken_pipe(self) -> None:
-        """Let the exception pass on."""
-        raise BrokenPipeError
-
-
-def _printed(report: Report, config: Config) -> list[str]:
-    """Print the report; why standard output can't be written, if so. A reader that has seen enough is no failure."""
+def _printed(text: str) -> list[str]:
+    """Print it; why standard output can't be written, if so. A reader that has seen enough is no failure."""
     try:
-        if config.format == "text":
-            terminal.render(report, _Output(), fail_on=config.fail_on, quiet=config.quiet)
-        else:
-            sys.stdout.write(formats()[config.format](report, config.fail_on))
+        sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush finds a reader
@@ -79,6 +103,27 @@ def _printed(report: Report, config: Config) -> list[str]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return [f"standard output can't be written: {error.strerror}"]
     return []
+
+
+def _text(config: Config, report: Report) -> str:
+    """What standard output shows, as wide, colored and encoded as it can be."""
+    if config.format != "text":
+        return formats()[config.format](report, config.fail_on)
+    console = Console()
+    with console.capture() as captured:
+        terminal.render(report, console, fail_on=config.fail_on, quiet=config.quiet)
+    return captured.get()
+
+
+def _least(report: Report, fail_on: Severity) -> str:
+    """The verdict and a line for each finding and crash, in ASCII, by nothing that could crash in its turn."""
+    code = exit_code(report, fail_on)
+    verdict = "INTERRUPTED" if code is ExitCode.INTERRUPTED else "CRASHED"  # the format has crashed, if nothing else
+    lines = [f"{verdict} (exit code {int(code)}) - {report.target}, seed {report.seed}"]
+    lines += [f"{result.status}  {result.check}  {result.reason}" for result in report.results if result.reason]
+    lines += [f"crashed  {crash.seen}" for crash in report.crashes]
+    lines += [f"{finding.severity}  {finding.rule}  {finding.seen}" for finding in report.findings]
+    return "".join(f"{line}\n" for line in lines).encode("ascii", "backslashreplace").decode()
 
 
 def _write(path: Path, text: str) -> OSError | None:

@@ -28,7 +28,7 @@ class Status(StrEnum):
     FAILED = "failed"  # measured and judged, at least one error found
     SKIPPED = "skipped"  # the trainer lacks what the check needs
     BLOCKED = "blocked"  # an earlier finding took its ground away
-    CRASHED = "crashed"  # the target failed while it was driven
+    CRASHED = "crashed"  # the target failed while it was driven, or a part of the check's own judging did
 
 
 class ExitCode(IntEnum):
@@ -171,7 +171,7 @@ class Result:
     Args:
         check: The check's name.
         status: How it ended.
-        reason: Why it was skipped or blocked, or what crashed.
+        reason: Why it was skipped or blocked, or what crashed while it was measured.
         measurement: The check's `Measurement`, or None.
         settings: The settings it was judged with, as plain values.
         exhibits: What to show of the measurement.
@@ -190,6 +190,26 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Crash:
+    """A part of babysit's own that failed while it judged or showed what had been measured.
+
+    Args:
+        check: The check that it belongs to; "run" for none.
+        part: A rule's id, "exhibits", "diagnosis", or a format: "format json".
+        message: What was raised, and where.
+    """
+
+    check: str
+    part: str
+    message: str
+
+    @property
+    def seen(self) -> str:
+        """The message, with what crashed in front."""
+        return f"{self.part}{'' if self.check == 'run' else f' of {self.check}'} crashed: {self.message}"
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one run found.
 
@@ -202,6 +222,7 @@ class Report:
         ignored: Reasons for rules that the configuration ignores and that were broken.
         expected: Reasons for rules that the configuration expects and that were broken.
         unmet: Reasons for rules that the configuration expects and that were not broken.
+        crashes: Parts of babysit's own that failed after measuring; what the others found is all here.
         interrupted: Whether Ctrl-C ended the run early.
         seconds: Time of the whole run.
     """
@@ -214,6 +235,7 @@ class Report:
     ignored: Mapping[str, str] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
     unmet: Mapping[str, str] = field(default_factory=dict)
+    crashes: tuple[Crash, ...] = ()
     interrupted: bool = False
     seconds: Seconds = Seconds()
 
@@ -228,7 +250,7 @@ def exit_code(report: Report, fail_on: Severity = Severity.ERROR) -> ExitCode:
     statuses = {result.status for result in report.results}
     if report.interrupted:
         return ExitCode.INTERRUPTED
-    if Status.CRASHED in statuses:
+    if report.crashes or Status.CRASHED in statuses:
         return ExitCode.TARGET
     if report.unmet or any(counts_as_failure(report, f, fail_on) for f in report.findings):
         return ExitCode.FINDINGS

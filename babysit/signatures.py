@@ -43,6 +43,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="the verdict and a li
 Treatment = Annotated[
     bool | None, typer.Option(help="where overfit or train fails, try what may cure it (default: True)")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="60s|5m|200steps", help="time or training steps that the checks may take (default: no bound)"),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="end at the first error")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting of a check; repeatable")]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
@@ -112,7 +117,13 @@ def _run() -> Parts:
 
         return command.check(_options(values, settings=_treatment(treatment)))
 
-    return [_parameter("target", Target, None), _parameter("treatment", Treatment, None)], body, ""
+    own = [_parameter("target", Target, None), _parameter("treatment", Treatment, None), *_bounds(fail_fast=True)]
+    return own, body, ""
+
+
+def _bounds(*, fail_fast: bool = False) -> list[inspect.Parameter]:
+    """Options that end a run before all is done."""
+    return [_parameter("budget", Budget, None), *([_parameter("fail_fast", FailFast, False)] if fail_fast else [])]
 
 
 def _treatment(wanted: bool | None) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def _check(name: str) -> Parts:
         return command.check(_options(values, settings=settings), only=name)
 
     rest = check.page.partition("\n")[2].strip().replace("\n", " ")
-    return [_parameter("target", Target, None), *daily], body, rest
+    return [_parameter("target", Target, None), *daily, *([] if check.alone else _bounds())], body, rest
 
 
 def _daily(check: Check) -> list[inspect.Parameter]:
@@ -164,7 +175,8 @@ def _demo() -> Parts:
         ),
         "treatment": (Treatment, None),
     }
-    return [_parameter(name, annotation, default) for name, (annotation, default) in own.items()], _demo_body, ""
+    parameters = [_parameter(name, annotation, default) for name, (annotation, default) in own.items()]
+    return [*parameters, *_bounds(fail_fast=True)], _demo_body, ""
 
 
 def _demo_body(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from babysit import report
-from babysit.blame import blame
+from babysit.blame import blame, ran_out_of_memory
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,39 @@ def test_a_syntax_error_has_its_own_place():
 
 def test_an_error_that_was_never_raised_has_no_place():
     assert blame(ValueError("boom")) == "ValueError: boom"
+
+
+class OutOfMemoryError(RuntimeError):
+    """As `torch.OutOfMemoryError` is called; by its name alone."""
+
+
+class Wrapped(OutOfMemoryError):
+    pass
+
+
+def caused(error):
+    outer = ValueError("the step failed")
+    outer.__cause__ = error
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (MemoryError("Unable to allocate 3.0 TiB for an array"), True),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), True),
+        (Wrapped(""), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:115] . DefaultCPUAllocator: can't allocate memory: you"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), True),
+        (caused(MemoryError()), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("the replay buffer is out of memory cells"), False),
+        (caused(KeyError("memory")), False),
+    ],
+)
+def test_memory_that_was_short(error, expected):
+    assert ran_out_of_memory(error) is expected

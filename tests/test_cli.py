@@ -470,6 +470,6 @@ def test_a_fault_of_its_own_is_owned_with_its_place(babysit, programs, monkeypat
 
 def test_a_reader_that_leaves_early_does_not_change_the_verdict():
     for command, code in (("demo", 0), ("demo --fault large-weights", 1)):
-        line = f"{sys.executable} -m babysit {command} | true; exit ${{PIPESTATUS[0]}}"
+        line = f"{sys.executable} -m babysit {command} --quiet | true; exit ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (code, "")

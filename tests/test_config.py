@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from babysit.budget import Budget
 from babysit.check import check_of, rule, setting
 from babysit.config import Config, find, load, names, override, reasons
 from babysit.errors import UsageError
@@ -99,6 +100,8 @@ def test_every_key():
         expected: [cannot-overfit]
         fail-on: warning
         quiet: yes
+        budget: 5m
+        fail-fast: yes
         overfit: {examples: 10, metric: "no"}
         """
     assert config(text) == Config(
@@ -112,6 +115,8 @@ def test_every_key():
         expected={"cannot-overfit": ""},
         fail_on=Severity.WARNING,
         quiet=True,
+        budget=Budget(300.0, in_steps=False),
+        fail_fast=True,
         settings={"overfit": OverfitSettings(examples=10, metric="no"), "lr-scan": ScanSettings()},
     )
 
@@ -200,12 +205,17 @@ def test_a_number_in_any_notation_is_the_same_number(tmp_path_factory, value, no
         (
             "zzz: 1\n",
             "babysit.yaml:1: unknown key 'zzz'; known are target, seed, format, output, report, select, ignore, "
-            "expected, fail-on, quiet, overfit, lr-scan",
+            "expected, fail-on, quiet, budget, fail-fast, overfit, lr-scan",
         ),
         ("overfit:\n  exmples: 1\n", "babysit.yaml:2: overfit has no setting 'exmples'; did you mean 'examples'?"),
         ("lr-scan:\n  q: 1\n", "babysit.yaml:2: lr-scan has no setting 'q'; known are steps, low"),
         ("seed: -1\n", "babysit.yaml:1: seed must be a whole number of at least 0 and at most 4294967295, not '-1'"),
         ("format: jsn\n", "babysit.yaml:1: unknown format 'jsn'; did you mean 'json'?"),
+        (
+            "seed: 1\nbudget: 1parsec\n",
+            "babysit.yaml:2: budget must be a time as 60s, 5m or 2h, or training steps as 200steps, above 0; not "
+            "'1parsec'",
+        ),
         ("fail-on: never\n", "babysit.yaml:1: unknown severity 'never'; known are error, warning, info"),
         ("report:\n  html: x\n", "babysit.yaml:2: unknown format 'html'; known are text, json, junit"),
         ("report: json\n", "babysit.yaml:1: report must hold keys and values, not 'json'"),

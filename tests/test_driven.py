@@ -377,3 +377,25 @@ def test_gradients_over_ranks_are_their_mean():
         np.testing.assert_array_equal(gradient, other[name])
         np.testing.assert_allclose(gradient, (first[name] + second[name]) / 2)
         np.testing.assert_allclose(gradient, alone[name])
+
+
+def out_of_memory(error):
+    def call(trainer, batch, **mode):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (MemoryError("Unable to allocate 3 TiB"), "MemoryError: Unable to allocate 3 TiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "RuntimeError: DefaultCPUAllocator: can't"),
+    ],
+)
+def test_memory_that_is_short_is_named_with_its_call_and_what_would_do(error, text):
+    driven = Driven(TinyTrainer(step=out_of_memory(error), evaluate=out_of_memory(error)))
+    found = message(driven.step, BATCH)
+    assert found.startswith(f"step 1 ran out of memory: {text}")
+    assert found.endswith("); smaller batches, a smaller model or more memory would do")
+    assert message(driven.evaluate, BATCH).startswith("evaluate(batch, training=False) ran out of memory: ")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import rule, setting
+from babysit.check import EVALUATION, Needs, certain, rule, setting
 from babysit.differences import ALL, WRONG, Slope, Slopes
 from babysit.errors import Skip
 from babysit.gradients import Unreached, Update, UsedGradients
@@ -84,6 +84,14 @@ class Settings:
         """
         if self.uncomfortable > self.wrong:
             raise ValueError(f"uncomfortable ({self.uncomfortable:g}) must be at most wrong ({self.wrong:g})")
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """Two evaluations of a few examples for each slope, at most, and the steps that are compared.
+
+    The updates before are those of check-init.
+    """
+    return Needs(*(2 * EVALUATION * settings.lines + 2 * settings.updates + 10,) * 2)
 
 
 @dataclass(frozen=True)
@@ -373,6 +381,7 @@ def missing_gradient(measured: Measurement, settings: Settings) -> Iterator[Find
         )
 
 
+@certain
 @rule
 def accumulated_gradient(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """Updates use the gradients of earlier steps once more.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import rule, setting
+from babysit.check import EVALUATION, Needs, evaluations, rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Histograms, Table
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary, UnitStatistics
@@ -71,6 +71,11 @@ class Settings:
     exploding: float = setting(
         1e4, "the same, from where the gradient explodes on its way down", above=1.0,
     )  # fmt: skip
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """Two traces of the examples with gradients, a step each, and the updates between them."""
+    return Needs(*(settings.steps + 2 * evaluations(settings.examples, batch) / EVALUATION + 2,) * 2)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit import first_loss
-from babysit.check import rule, setting
+from babysit.check import Needs, certain, evaluations, rule, setting
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class Settings:
     resolution: float = setting(
         1e-6, "relative change of a loss that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
     )
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The examples, evaluated twice, and a few batches more."""
+    return Needs(*(2 * evaluations(settings.examples, batch) + 3,) * 2)
 
 
 @dataclass(frozen=True)
@@ -286,6 +291,7 @@ def task_mismatch(measured: Measurement, settings: Settings) -> Iterator[Finding
         )
 
 
+@certain
 @rule
 def normalized_scores(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The loss takes logits, but the scores are probabilities already.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.check import setting
+from babysit.check import Needs, setting
 from babysit.errors import LostError, Skip, TargetError
 from babysit.mixing import Dependence
 from babysit.modes import Look
@@ -121,6 +121,14 @@ class Settings:
         "single precision's 1e-6, while a bias that is used elsewhere too has one of the same size",
         above=0.0,
     )
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """A dozen steps' time of traces and evaluations, and the steps in which running statistics settle, if any.
+
+    The updates before are those of check-init.
+    """
+    return Needs(15.0, 15.0 + settings.settle)
 
 
 @dataclass(frozen=True)

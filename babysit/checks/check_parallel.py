@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import rule, setting
+from babysit.check import EVALUATION, Needs, certain, rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding
 
@@ -38,6 +38,11 @@ class Settings:
         "shared; a normal variable is as far off by chance once in 30,000 times",
         above=0.0,
     )
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The updates, and an evaluation or two on each rank."""
+    return Needs(*(settings.steps + 6 * EVALUATION,) * 2)
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     yield Fact("noise of training", noise)
 
 
+@certain
 @rule
 def ranks_diverge(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The ranks hold different networks after a step.
@@ -177,6 +183,7 @@ def ranks_diverge(measured: Measurement, settings: Settings) -> Iterator[Finding
         )
 
 
+@certain
 @rule
 def ranks_share_data(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The ranks train on the same examples.
@@ -205,6 +212,7 @@ def ranks_share_data(measured: Measurement, settings: Settings) -> Iterator[Find
         )
 
 
+@certain
 @rule
 def ranks_share_noise(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """Dropout drops the same units on every rank.

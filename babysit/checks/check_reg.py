@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import rule, setting
+from babysit.check import Needs, certain, evaluations, rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
 from babysit.updates import updates_of
@@ -76,6 +76,11 @@ class Settings:
     resolution: float = setting(
         1e-6, "relative change that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
     )
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The updates with and without regularization, and the examples evaluated at three strengths."""
+    return Needs(*(settings.learning + 2 * settings.steps + 3 * evaluations(settings.examples, batch),) * 2)
 
 
 @dataclass(frozen=True)
@@ -301,6 +306,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     )
 
 
+@certain
 @rule
 def regularization_without_effect(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """The program states a regularization strength that does nothing.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from babysit.check import rule, setting
+from babysit.check import EVALUATION, Needs, certain, rule, setting
 from babysit.errors import LostError, Skip, TargetError
 from babysit.outputs import output_problem
 from babysit.report import Exhibit, Fact, Finding
@@ -36,6 +36,11 @@ class Settings:
         "of the loss at least) for two replays; float32 sums in another order differ by about 1e-6",
         above=0.0,
     )
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The updates, made twice, and a dozen evaluations."""
+    return Needs(*(2 * settings.steps + 12 * EVALUATION,) * 2)
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,7 @@ def state_not_restored(measured: Measurement, settings: Settings) -> Iterator[Fi
             )
 
 
+@certain
 @rule
 def evaluate_changes_state(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """An evaluation changes the state.
@@ -304,6 +310,7 @@ def evaluate_changes_state(measured: Measurement, settings: Settings) -> Iterato
             return
 
 
+@certain
 @rule
 def step_changes_nothing(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     """A training step changes no parameter.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.check import setting
+from babysit.check import Needs, evaluations, setting
 from babysit.errors import Skip
 from babysit.exchange import Exchange
 from babysit.obstacles import obstacle
@@ -122,6 +122,15 @@ class Settings:
         """
         if not self.low < self.high:
             raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g})")
+
+
+RUNS = 9  # short ones, those that confirm the best among them, where the loss falls
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The sweep, the runs, and each one's examples evaluated ahead and behind."""
+    usual = settings.sweep + RUNS * settings.steps + 2 * RUNS * evaluations(settings.examples, batch) / 2
+    return Needs(0.9 * usual, usual)
 
 
 @dataclass(frozen=True)

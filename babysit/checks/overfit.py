@@ -9,23 +9,15 @@ own update. What cures it is told.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.attempts import (
-    LEARNED,
-    Attempt,
-    Outcome,
-    affordable,
-    aim_for,
-    other_attempts,
-    own_attempt,
-    treated_attempts,
-)
-from babysit.check import rule, setting
+from babysit.attempts import LEARNED, Attempt, Outcome, affordable, aim_for, own_attempt
+from babysit.check import Needs, rule, setting
 from babysit.errors import Skip
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
+from babysit.remedies import remedies
 from babysit.report import Curve, Exhibit, Fact, Finding
 from babysit.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 
@@ -111,6 +103,20 @@ class Settings:
     )
 
 
+LEAST_STEPS, USUAL_STEPS = 60, 100  # in which a network that is well memorizes 20 examples
+TREATED = 4.0  # times its steps: with less, other rates and treatments would be cut short, and with them the verdict
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """Updates on the examples; what is tried where they fail comes on top."""
+    return Needs(*(min(steps, settings.steps) + 2.0 for steps in (LEAST_STEPS, USUAL_STEPS)))
+
+
+def shortened(settings: Settings, steps: float, batch: int) -> Settings:
+    """Without treatments where there is no room for them; fewer steps would call impossible what was not tried."""
+    return settings if steps >= TREATED * settings.steps else replace(settings, treatment=False)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Attempts to memorize, the user's own learning rate first.
@@ -123,6 +129,7 @@ class Measurement:
         aim: Loss from where on they are memorized.
         attempts: The user's learning rate, then the ones tried since that failed.
         treated: What else was tried since that failed, at the user's learning rate.
+        explained: The certain finding of an earlier check that explains the failure, so that nothing else was tried.
         frozen: Parameters that did not move in the first attempt.
         frozen_share: Their share of all parameter values.
         parameters: Number of named parameters; 0 where the trainer can't name them.
@@ -149,6 +156,7 @@ class Measurement:
     largest_score: float
     least_target: float
     largest_target: float
+    explained: str = ""
 
     @property
     def own(self) -> Attempt:
@@ -177,11 +185,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     if aim.loss > (1 - settings.memorized) * aim.constant:
         raise Skip("equal inputs have different targets in these examples: there is nothing to memorize")
     own, final_scores, frozen, sizes = own_attempt(bench, batch, aim, settings)
-    attempts: list[Attempt] = [own]
-    treated: list[Treated] = []
-    if settings.treatment and own.outcome not in (*LEARNED, Outcome.BY_LOSS_ALONE):
-        attempts += other_attempts(bench, batch, own, aim, settings)
-        treated += treated_attempts(bench, batch, aim, settings)
+    tried = remedies(bench, batch, own, aim, settings)
     regression = task.metric == "R²"
     least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
     least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
@@ -191,8 +195,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         constant_loss=aim.constant,
         squashed_loss=squashed_loss(task, batch[1]),
         aim=aim.loss,
-        attempts=tuple(attempts),
-        treated=tuple(treated),
+        attempts=(own, *tried.attempts),
+        treated=tried.treated,
         frozen=tuple(frozen),
         frozen_share=sum(sizes[name] for name in frozen) / max(1, sum(sizes.values())),
         parameters=len(sizes),
@@ -201,6 +205,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         largest_score=largest_score,
         least_target=least_target,
         largest_target=largest_target,
+        explained=tried.explained,
     )
 
 
@@ -217,6 +222,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     for tried in measured.attempts[1:]:
         rate = RATE.format(tried.learning_rate)
         yield Fact(f"tried {rate}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
+    if measured.explained:
+        yield Fact("not treated", f"{measured.explained} explains it")
     for treated in measured.treated:
         yield Fact(f"tried {treated.treatment}", str(treated))
     yield Curve(

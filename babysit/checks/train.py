@@ -8,13 +8,14 @@ nothing, short runs from the same start show what cures it: other rates, no regu
 drawn anew, plain gradients. `--record FILE` keeps all of it, a JSON object a line, while the run goes.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit import curves
-from babysit.check import setting
+from babysit.check import Needs, evaluations, setting
 from babysit.curve_rules import (
     loss_diverges,
     loss_not_falling,
@@ -24,8 +25,10 @@ from babysit.curve_rules import (
     slow_start,
     update_ratio_out_of_range,
 )
+from babysit.errors import OverBudget
+from babysit.explains import explained_by
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.monitoring import WELL, Run, Weights
+from babysit.monitoring import MOMENTS, WELL, Run, Weights
 from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
 from babysit.treatments import Treated
@@ -274,6 +277,23 @@ class Settings:
     )  # fmt: skip
 
 
+LEAST_STEPS = 60  # in which means over 20 updates make three points, the least that a course has
+WATCHED = 1.25  # times the updates: traces, and the further updates at a tenth of the rate
+
+
+def needs(settings: Settings, batch: int) -> Needs:
+    """The updates, watched, and the evaluations of both splits at a dozen moments."""
+    looks = 2 * MOMENTS * evaluations(settings.examples, batch)
+    return Needs(*(WATCHED * steps + looks for steps in (min(LEAST_STEPS, settings.steps), settings.steps)))
+
+
+def shortened(settings: Settings, steps: float, batch: int) -> Settings:
+    """With fewer updates, where it doesn't go by epochs; without treatments where there is no room for them."""
+    room = (steps - 2 * MOMENTS * evaluations(settings.examples, batch)) / WATCHED
+    fewer = settings if settings.epochs else replace(settings, steps=max(1, int(min(settings.steps, room))))
+    return fewer if room >= fewer.steps + 6 * settings.treated else replace(fewer, treatment=False)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A monitored run.
@@ -286,6 +306,7 @@ class Measurement:
         train: What is reached on the training part without knowing anything.
         val: The same on the validation part.
         treated: What was tried from the same start where the run came to nothing.
+        explained: The certain finding of an earlier check that explains it, so that nothing was tried.
     """
 
     metric: str
@@ -295,6 +316,7 @@ class Measurement:
     train: Ignorance
     val: Ignorance
     treated: tuple[Treated, ...] = ()
+    explained: str = ""
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -308,9 +330,16 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     asked = 0 if settings.epochs else settings.steps
     measured = Measurement(bench.task.metric, bench.trainer.learning_rate, asked, run, train, val)
     found = (*loss_diverges(measured, settings), *loss_not_falling(measured, settings))
-    if settings.treatment and run.losses and any(finding.severity is Severity.ERROR for finding in found):
-        measured = replace(measured, treated=tuple(treated_runs(bench, settings, run.losses, train)))
-    return measured
+    failures = {finding.rule for finding in found if finding.severity is Severity.ERROR}
+    if not (settings.treatment and run.losses and failures):
+        return measured
+    if explained := explained_by(bench.known, failures):
+        return replace(measured, explained=explained)
+    treated: list[Treated] = []
+    with contextlib.suppress(OverBudget):  # the program's own run has its verdict
+        for one in treated_runs(bench, settings, run.losses, train):
+            treated.append(one)
+    return replace(measured, treated=tuple(treated))
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
@@ -340,6 +369,8 @@ def _facts(measured: Measurement) -> Iterator[Fact]:
     if run.slower:
         after = curves.mean(run.slower[-curves.WINDOW :])
         yield Fact("at a tenth of the rate", f"{after:.4g} after {len(run.slower)} more updates")
+    if measured.explained:
+        yield Fact("not treated", f"{measured.explained} explains it")
     for treated in measured.treated:
         yield Fact(f"tried {treated.treatment}", str(treated))
 

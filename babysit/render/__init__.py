@@ -13,7 +13,7 @@ from babysit.report import Report, Severity
 
 Format: TypeAlias = Callable[[Report, Severity], str]
 # Drawn with by several formats, none themselves.
-_SHARED = frozenset({"axes", "characters", "histograms", "live", "plots", "tables", "terminal"})
+_SHARED = frozenset({"axes", "characters", "histograms", "live", "notices", "plots", "tables", "terminal"})
 
 
 def _render(name: str, report: Report, fail_on: Severity) -> str:

@@ -91,7 +91,7 @@ class CheckResult(_Part):
     status: Annotated[Status, Field(strict=False)]
     """How it ended. Only `passed` is a pass."""
     reason: str
-    """Why it was skipped or blocked, or what crashed."""
+    """Why it was skipped or blocked, or what crashed while it was measured."""
     measurement: dict[str, Any] | None
     """What was measured, in the check's own fields; null if nothing was."""
     settings: dict[str, Any]
@@ -100,6 +100,17 @@ class CheckResult(_Part):
     """Updates that the target made for it."""
     seconds: SplitSeconds
     """Time it took."""
+
+
+class Crash(_Part):
+    """A part of babysit's own that failed after measuring."""
+
+    check: str
+    """The check that it belongs to; "run" for none."""
+    part: str
+    """A rule's id, "exhibits", "diagnosis", or a format, as "format junit"."""
+    message: str
+    """What was raised, and where."""
 
 
 class Document(_Part):
@@ -127,6 +138,8 @@ class Document(_Part):
     """Reasons, by rule, for faults that the configuration expects and that were found."""
     unmet: dict[str, str]
     """Reasons, by rule, for faults that the configuration expects and that are gone."""
+    crashes: list[Crash] = []
+    """Parts of babysit's own that failed while they judged or showed what was measured; what others found is kept."""
     interrupted: bool
     """Whether Ctrl-C ended the run early."""
     seconds: SplitSeconds
@@ -159,6 +172,7 @@ def render(found: Report, fail_on: Severity) -> str:
         "ignored": found.ignored,
         "expected": found.expected,
         "unmet": found.unmet,
+        "crashes": found.crashes,
         "interrupted": found.interrupted,
         "seconds": found.seconds,
     }
@@ -219,6 +233,7 @@ def _report(document: Document) -> Report:
         ignored=document.ignored,
         expected=document.expected,
         unmet=document.unmet,
+        crashes=tuple(report.Crash(crash.check, crash.part, crash.message) for crash in document.crashes),
         interrupted=document.interrupted,
         seconds=_seconds(document.seconds),
     )

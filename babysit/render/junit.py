@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from babysit import check
 from babysit.report import (
+    Crash,
     ExitCode,
     Finding,
     Report,
@@ -60,11 +61,13 @@ def _told(case: ET.Element, tag: str, message: str, body: str = "", kind: str = 
 
 
 def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
-    judged: set[str] = set()
+    judged = {crash.part for crash in report.crashes}
+    partly = {crash.check for crash in report.crashes}
+    yield from map(_crashed, report.crashes)
     for result in report.results:
-        if result.status in _JUDGED:
-            rules = check.find_checks()[result.check].rules
-            judged |= rules.keys()
+        if result.status in _JUDGED or result.check in partly:
+            rules = [rule for rule in check.find_checks()[result.check].rules if rule not in judged]
+            judged |= set(rules)
             share = result.seconds.total / max(1, len(rules))
             yield from (_judged(report, fail_on, result.check, rule, share) for rule in rules)
         else:
@@ -75,6 +78,10 @@ def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
     reason = _UNFINISHED.get(exit_code(report, fail_on))
     if reason:
         yield _told(_case("run", "run"), "error", reason)
+
+
+def _crashed(crash: Crash) -> ET.Element:
+    return _told(_case(crash.check, crash.part), "error", crash.message, kind=Status.CRASHED)
 
 
 def _unjudged(result: Result) -> ET.Element:

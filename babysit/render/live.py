@@ -28,7 +28,7 @@ class Display:
     """
 
     def __init__(self, names: Sequence[str], console: Console) -> None:
-        self._names, self._running = list(names), ""
+        self._names, self._running, self.console = list(names), "", console
         columns = (
             TextColumn("{task.description:18}"),
             BarColumn(),

@@ -41,14 +41,14 @@ _VERDICTS = {
     ExitCode.NOTHING_RAN: ("✗ NOTHING RAN", "bold yellow"),
     ExitCode.INTERRUPTED: ("✗ INTERRUPTED", "bold yellow"),
 }
-_STATUSES = {
+STATUSES = {
     Status.PASSED: ("✓", "green"),
     Status.FAILED: ("✗", "red"),
     Status.SKIPPED: ("-", "yellow"),
     Status.BLOCKED: ("-", "yellow"),
     Status.CRASHED: ("✗", "red"),
 }
-_SEVERITIES = {Severity.ERROR: ("✗", "red"), Severity.WARNING: ("!", "yellow"), Severity.INFO: ("·", "blue")}
+SEVERITIES = {Severity.ERROR: ("✗", "red"), Severity.WARNING: ("!", "yellow"), Severity.INFO: ("·", "blue")}
 _DRAWN_BY: Mapping[type, Callable[[Any], RenderableType]] = {
     Curve: LinePlot,
     Histogram: HistogramPlot,
@@ -120,6 +120,7 @@ def _verdict(pen: Pen, report: Report, fail_on: Severity) -> Text:
     ran = sum(status in _RAN for status in statuses)
     others = [f"{n} {status}" for status in (Status.SKIPPED, Status.BLOCKED) if (n := statuses.count(status))]
     others += [f"{result.check} crashed" for result in report.results if result.status == Status.CRASHED]
+    others += [f"{crash.part} crashed" for crash in report.crashes if crash.check == "run"]
     severities = [finding.severity for finding in _open(report)]
     counts = [_number_of(n, severity) for severity in Severity if (n := severities.count(severity))]
     counts += [f"{n} ignored" for n in [len(report.ignored)] if n]
@@ -135,14 +136,18 @@ def _briefly(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType
     for result in report.results:
         if result.status == Status.CRASHED:
             yield pen.line(("crashed", "red"), f"  {result.check}  {result.reason}")
+    yield from (pen.line(("crashed", "red"), f"  {crash.seen}") for crash in report.crashes)
     for finding in _open(report):
-        yield pen.line((finding.severity, _SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
+        yield pen.line((finding.severity, SEVERITIES[finding.severity][1]), f"  {finding.rule}  {finding.seen}")
     for rule, reason in report.unmet.items():
         yield pen.line(("gone", "red"), f"  {rule}  {reason}")
 
 
 def _fully(pen: Pen, report: Report, verdict: Text) -> Iterator[RenderableType]:
     yield verdict
+    if report.crashes:
+        yield ""
+        yield from (pen.line(("✗ crashed", "bold red"), f"  {crash.seen}") for crash in report.crashes)
     for entry in _entries(report):
         yield ""
         yield from _found(pen, entry)
@@ -182,7 +187,7 @@ def _entries(report: Report) -> list[_Entry]:
 
 def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
     first = entry.places[0]
-    mark, style = _SEVERITIES[first.severity]
+    mark, style = SEVERITIES[first.severity]
     yield pen.line((f"{mark} {first.severity}", f"bold {style}"), "  ", (first.rule, "bold"))
     shown, more = entry.places[:_PLACES], len(entry.places) - _PLACES
     rows = [("seen", _evidence(pen, finding)) for finding in shown]
@@ -211,7 +216,7 @@ def _evidence(pen: Pen, finding: Finding) -> Text:
 
 def _measured(pen: Pen, result: Result, findings: Sequence[Finding]) -> Iterator[RenderableType]:
     known = check.find_checks()[result.check]
-    mark, style = _STATUSES[result.status]
+    mark, style = STATUSES[result.status]
     word = "" if result.status == Status.PASSED else f" {result.status}"
     cost = f"  {_duration(result.seconds.total)}" if result.status in _RAN else ""
     steps = f", {_number_of(result.steps, 'step')}" if result.steps else ""

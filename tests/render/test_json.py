@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from babysit.errors import UsageError
 from babysit.render import formats, json
-from babysit.report import Finding, Report, Result, Seconds, Severity, Status
+from babysit.report import Crash, Finding, Report, Result, Seconds, Severity, Status
 
 
 def written(report: Report, fail_on: Severity = Severity.ERROR) -> dict:
@@ -29,7 +29,7 @@ def test_the_document(reports):
     document = written(reports["failed"])
     assert list(document) == [
         *("schema_version", "version", "target", "seed", "exit_code", "verdict", "findings", "results"),
-        *("ignored", "expected", "unmet", "interrupted", "seconds"),
+        *("ignored", "expected", "unmet", "crashes", "interrupted", "seconds"),
     ]
     assert (document["schema_version"], document["exit_code"], document["verdict"]) == (1, 1, "failed")
     assert document["findings"][0] == {
@@ -236,7 +236,8 @@ def any_report(draw, checks):
         st.builds(
             Report,
             *(texts, st.integers(), texts, st.lists(result, max_size=3).map(tuple)),
-            *(st.lists(findings, max_size=3).map(tuple), reasons, reasons, reasons, st.booleans()),
+            *(st.lists(findings, max_size=3).map(tuple), reasons, reasons, reasons),
+            *(st.lists(st.builds(Crash, texts, texts, texts), max_size=2).map(tuple), st.booleans()),
         )
     )
 
