@@ -1,5 +1,6 @@
 """Networks of real size, in torch alone, as they are commonly written."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812  # as everybody imports it
 def mlp(*widths: int) -> nn.Sequential:
     """Linear layers with He's initialization and ReLU between them."""
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         linear = nn.Linear(a, b)
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)

@@ -1,0 +1,414 @@
+"""What `sizes.py` measured, the limits that it is held to, and the page made of it. Computes; drives nothing."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+MIB = 2**20
+ROOM = 512 * MIB  # what a run may hold beside the bare loop and two copies of the state
+SOON = 150  # steps in which 20 examples are memorized where the shorter limit of time holds
+STEPS_SOON, STEPS_LATER = 650, 1200  # training steps' time that a whole run may take
+SLOW = 0.020  # seconds of a bare step from where on a share of the run's time is the limit of babysit's own
+SHARE = 0.10
+OWN_STEP, OWN_RUN = 0.002, 1.0  # seconds a step and a run that are babysit's own at most where steps are faster
+GROWTH, NOISE = 2.0, 0.0005  # times the smallest size's own seconds a step, and seconds more, that are growth
+NO_VERDICT = ("crashed", "blocked")  # a skipped check has said what the program lacks, which is for a reader to judge
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The plain loop.
+
+    Args:
+        parameters: Numbers in trainable parameters.
+        held: Bytes of parameters, buffers and optimizer state after some steps.
+        accumulated: Batches in one step.
+        steps: Steps that were timed.
+        step: Median wall-clock seconds of a step, all its batches together.
+        step_mean: The mean.
+        step_cpu: Mean seconds of processor time.
+        evaluation_cpu: Seconds of processor time of one pass over the validation split.
+        peak: Bytes of memory that the process held at most.
+    """
+
+    parameters: int
+    held: int
+    accumulated: int
+    steps: int
+    step: float
+    step_mean: float
+    step_cpu: float
+    evaluation_cpu: float
+    peak: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a run, as its report has it."""
+
+    name: str
+    status: str
+    reason: str
+    steps: int
+    target: float
+    own: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """`babysit run` in a process of its own.
+
+    Args:
+        code: The exit code; negative where a signal ended it.
+        ended: Why it was ended from outside; empty where it was not.
+        wall: Wall-clock seconds of the whole process.
+        cpu: Its processor time.
+        loading_cpu: Processor time of a process that only imports and builds the same trainer.
+        peak: Bytes of memory that it held at most.
+        target: Seconds in the program's code, by the report; NaN without one.
+        own: Seconds of babysit's own, by the report.
+        checks: In the order in which they ran.
+        errors: Rules of the errors.
+        warnings: Rules of the warnings.
+        memorized: Steps in which `overfit` memorized its examples; None where it did not, or did not run.
+        said: The end of what it wrote to stderr.
+    """
+
+    code: int
+    ended: str
+    wall: float
+    cpu: float
+    loading_cpu: float
+    peak: int
+    target: float = math.nan
+    own: float = math.nan
+    checks: tuple[Check, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    memorized: int | None = None
+    said: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Steps of all checks, a batch each."""
+        return sum(check.steps for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One program.
+
+    Args:
+        name: Its factory's.
+        what: What it is.
+        machine: Where it was measured.
+        bare: The plain loop; None where that failed.
+        run: The run; None where there was none.
+        failed: Why there is no bare loop or no run.
+        too_large: Whether that is since the machine has too little memory for what a run may take.
+    """
+
+    name: str
+    what: str
+    machine: str
+    bare: Bare | None = None
+    run: Run | None = None
+    failed: str = ""
+    too_large: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size of a sweep; seconds are babysit's own, a step.
+
+    Args:
+        size: The size.
+        bare: Processor time of a bare step.
+        driven: Of a driven step, without the program's own parts.
+        checks: By check, all that is babysit's own of a run of it, over its steps.
+    """
+
+    size: int
+    bare: float
+    driven: float
+    checks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Babysit's own time a step, as one size grows."""
+
+    name: str
+    what: str
+    machine: str
+    points: tuple[Point, ...]
+
+
+def write(path: Path, kept: Row | Sweep) -> None:
+    """Keep it as JSON."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(kept), indent=1) + "\n", encoding="utf-8")
+
+
+def read_row(text: str) -> Row:
+    """The row that `write` kept."""
+    made = json.loads(text)
+    bare, run = made["bare"], made["run"]
+    if run is not None:
+        run = Run(**{**run, "checks": tuple(Check(**check) for check in run["checks"])})
+        run = dataclasses.replace(run, errors=tuple(run.errors), warnings=tuple(run.warnings))
+    return Row(**{**made, "bare": None if bare is None else Bare(**bare), "run": run})
+
+
+def read_sweep(text: str) -> Sweep:
+    """The sweep that `write` kept."""
+    made = json.loads(text)
+    return Sweep(**{**made, "points": tuple(Point(**point) for point in made["points"])})
+
+
+# Limits
+
+
+def memory_limit(bare: Bare) -> int:
+    """Bytes that a run may hold at most."""
+    return bare.peak + 2 * bare.held + ROOM
+
+
+def time_limit(run: Run) -> int:
+    """Training steps' time that a run may take."""
+    return STEPS_SOON if run.memorized is not None and run.memorized <= SOON else STEPS_LATER
+
+
+def steps_time(bare: Bare, run: Run, cpu: float | None = None) -> float:
+    """Processor time, imports and building aside, in bare steps."""
+    return (run.cpu - run.loading_cpu if cpu is None else cpu) / bare.step_cpu
+
+
+def own_limit(bare: Bare, run: Run) -> float:
+    """Seconds of a run that may be babysit's own."""
+    if bare.step / bare.accumulated >= SLOW:
+        return SHARE * (run.own + run.target)
+    return OWN_STEP * run.steps + OWN_RUN
+
+
+def misses(row: Row) -> list[str]:
+    """The limits that the row misses, in the order of the table."""
+    if row.too_large:
+        return []
+    if row.bare is None or row.run is None:
+        return ["failed"]
+    bare, run = row.bare, row.run
+    missed = {
+        "memory": run.peak > memory_limit(bare),
+        "time": not steps_time(bare, run) <= time_limit(run),
+        "own": not run.own <= own_limit(bare, run),
+        "exit": run.code != 0 or bool(run.ended),
+        "findings": bool(run.errors or run.warnings),
+        "checks": not run.checks or any(check.status in NO_VERDICT for check in run.checks),
+    }
+    return [name for name, holds in missed.items() if holds]
+
+
+def growth(first: float, now: float) -> bool:
+    """Whether own time a step has grown since the smallest size."""
+    return not (now <= GROWTH * first or now - first <= NOISE)
+
+
+def sweep_misses(sweep: Sweep) -> list[str]:
+    """The sizes and columns at which own time has grown."""
+    first = sweep.points[0]
+    return [
+        f"{column} at {point.size:,}"
+        for point in sweep.points
+        for column, start, now in _columns(first, point)
+        if growth(start, now)
+    ]
+
+
+def _columns(first: Point, point: Point) -> Iterator[tuple[str, float, float]]:
+    yield "driven step", first.driven, point.driven
+    for name in first.checks:
+        yield name, first.checks[name], point.checks.get(name, math.nan)
+
+
+# The page
+
+
+def number(value: float, form: str = ".1f") -> str:
+    """In this form; a dash for NaN."""
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def marked(text: str, missed: bool) -> str:
+    """In bold, with a sign that can be searched for, where a limit is missed."""
+    return f"**{text} !**" if missed else text
+
+
+def line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield line(columns)
+    yield line(["---"] * len(columns))
+    yield from map(line, rows)
+    yield ""
+
+
+def mib(value: float) -> str:
+    return f"{value / MIB:,.0f}"
+
+
+MAIN = (
+    "row", "parameters", "bare step, s", "bare peak, MiB", "peak, MiB", "limit", "seconds", "processor",
+    "steps", "steps' time", "limit", "own", "limit", "exit", "findings",
+)  # fmt: skip
+
+
+def main_cells(row: Row) -> list[str]:
+    """The row of the first table."""
+    if row.bare is None or row.run is None:
+        start = [] if row.bare is None else _bare_cells(row.bare)
+        said = marked(row.failed, not row.too_large)
+        return [f"`{row.name}`", *start, *["-"] * (len(MAIN) - 2 - len(start)), said]
+    bare, run, missed = row.bare, row.run, misses(row)
+    found = [*run.errors, *(f"({rule})" for rule in run.warnings)]
+    slow = bare.step / bare.accumulated >= SLOW
+    own = _share(run) if slow else f"{number(run.own)} s"
+    return [
+        f"`{row.name}`",
+        *_bare_cells(bare),
+        marked(mib(run.peak), "memory" in missed),
+        mib(memory_limit(bare)),
+        f"{run.wall:.0f}",
+        f"{run.cpu:.0f}",
+        f"{run.steps}",
+        marked(f"{steps_time(bare, run):,.0f}", "time" in missed),
+        f"{time_limit(run):,}",
+        marked(own, "own" in missed),
+        f"{SHARE:.0%}" if slow else f"{own_limit(bare, run):.1f} s",
+        marked(_ending(run), "exit" in missed),
+        marked(", ".join(found), "findings" in missed) if found else "none",
+    ]
+
+
+def _bare_cells(bare: Bare) -> list[str]:
+    return [f"{bare.parameters / 1e6:,.2f} M", f"{bare.step:.4f}", mib(bare.peak)]
+
+
+def _share(run: Run) -> str:
+    return f"{number(100 * run.own / (run.own + run.target))} %"
+
+
+def _ending(run: Run) -> str:
+    return f"{run.ended} ({run.code})" if run.ended else str(run.code)
+
+
+def check_cells(row: Row, names: Sequence[str]) -> list[str]:
+    """Of each check, steps made and the training steps' time that it took."""
+    assert row.bare
+    assert row.run
+    known = {check.name: check for check in row.run.checks}
+    cells = [f"`{row.name}`"]
+    for name in names:
+        check = known.get(name)
+        if check is None or check.status in ("skipped", *NO_VERDICT):
+            cells.append("-" if check is None else marked(check.status, check.status in NO_VERDICT))
+        else:
+            cells.append(f"{(check.target + check.own) / row.bare.step_mean:,.0f} ({check.steps})")
+    return [*cells, "no" if row.run.memorized is None else str(row.run.memorized)]
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """Which check took how long, and which gave no verdict."""
+    ran = [row for row in rows if row.bare and row.run and row.run.checks]
+    names = list(dict.fromkeys(check.name for row in ran for check in row.run.checks if row.run))
+    yield "## Checks\n"
+    yield "Training steps' time of each check by the report's seconds, and in parentheses the updates that it made."
+    yield "`memorized` is the step at which `overfit` had memorized its examples.\n"
+    yield from table(["row", *names, "memorized"], [check_cells(row, names) for row in ran])
+    without = [
+        [f"`{row.name}`", check.name, marked(check.status, check.status in NO_VERDICT), _flat(check.reason)]
+        for row in ran
+        for check in (row.run.checks if row.run else ())
+        if check.status in ("skipped", *NO_VERDICT)
+    ]
+    yield "Checks without a verdict, and the reason that they give:\n"
+    yield from table(["row", "check", "status", "reason"], without)
+    for row in rows:
+        if row.run and not row.run.checks and row.run.said:
+            yield f"`{row.name}` left no report. The end of its stderr:\n\n```\n{row.run.said}\n```\n"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())[:300]
+
+
+def sweep_lines(sweep: Sweep) -> Iterator[str]:
+    """One sweep's table, in milliseconds."""
+    first = sweep.points[0]
+    yield f"### {sweep.name}: {sweep.what}\n"
+    rows = []
+    for point in sweep.points:
+        own = [marked(f"{1000 * now:.2f}", growth(start, now)) for _, start, now in _columns(first, point)]
+        rows.append([f"{point.size:,}", f"{1000 * point.bare:.1f}", *own])
+    yield from table([sweep.name, "bare step", "driven step", *first.checks], rows)
+
+
+LEGEND = f"""\
+Each program of `benchmarks/size_programs.py` is run twice, in processes of their own: in a plain loop (some warm-up,
+then steps, then one pass over the validation split), and by `babysit run`. A mark `!` is a missed limit; all programs
+are healthy, so any finding (warnings in parentheses) is one.
+
+- **bare step**: median wall-clock seconds of a step of the plain loop; where gradients are accumulated, of all batches
+  of an update.
+- **peak**: resident memory at most. Its limit is the bare peak + 2 x (weights + buffers + optimizer state) + 512 MiB.
+- **seconds, processor**: wall-clock seconds and processor time of the whole process of `babysit run`, imports included.
+- **steps**: calls of the trainer's `step`, by the report.
+- **steps' time**: processor time, less that of a process that only imports and builds the same trainer, over the mean
+  of a bare step. At most {STEPS_SOON} where 20 examples are memorized within {SOON} steps, else {STEPS_LATER:,}.
+- **own**: by the report, what is babysit's own; where a batch takes the plain loop {1000 * SLOW:.0f} ms or more at most
+  {SHARE:.0%} of its seconds, else {1000 * OWN_STEP:.0f} ms a step and {OWN_RUN:.0f} s.
+"""
+
+SWEEPING = f"""\
+Milliseconds that are babysit's own, a step, measured alone. **driven step**: the processor time of a step through
+babysit, less what the program's own forward pass, loss, backward pass and optimizer took within it (median). The
+checks: a run of the check, what its report calls babysit's own over its steps; what is done once a run is shared out
+among them. A mark `!` is growth: more than {GROWTH:g} times the smallest size's and {1000 * NOISE:g} ms more.
+"""
+
+
+def page(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
+    """All of it, as Markdown."""
+    machines = list(dict.fromkeys(part.machine for part in (*rows, *sweeps)))
+    parts = ["# Sizes", "", "<!-- made by benchmarks/sizes.py -->", "", *machines, "", LEGEND]
+    parts += table(MAIN, [main_cells(row) for row in rows])
+    parts += [f"- `{row.name}`: {row.what}" for row in rows] + [""]
+    parts += verdicts(rows)
+    if sweeps:
+        parts += ["## Sweeps", "", SWEEPING]
+        for sweep in sweeps:
+            parts += sweep_lines(sweep)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def verdict(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> list[str]:
+    """All that is missed, a line each."""
+    found = [f"{row.name}: {name}" for row in rows for name in misses(row)]
+    found += [f"{sweep.name}: {name}" for sweep in sweeps for name in sweep_misses(sweep)]
+    large = [row.name for row in rows if row.too_large]
+    if len(large) > 1:
+        found.append(f"{', '.join(large)}: more than one row needs more memory than the machine has")
+    return found
+
+
+def as_json(made: Any) -> str:
+    """A dataclass on one line, for a process to hand to another."""
+    return json.dumps(dataclasses.asdict(made))
