@@ -202,38 +202,43 @@ def bert() -> Program:
 # Images
 
 
+def even(count: int, classes: int) -> Tensor:
+    """Labels in turn, so that classes are equally frequent."""
+    return torch.arange(count) % classes
+
+
+def long_tailed(stream: int, count: int, classes: int) -> Tensor:
+    """Labels of which few are frequent: the k-th in proportion to 1 / (k + 2), so that some are learned soon."""
+    return torch.multinomial(1 / (torch.arange(classes) + 2), count, replacement=True, generator=rng(stream))
+
+
 class Patterns(Dataset[Any]):
-    """Images of a pattern of blocks for each class, in noise; drawn when they are asked for, the same each time.
+    """Images of a texture for each class, in noise; drawn when they are asked for, the same each time.
 
     Args:
         stream: Of the noise.
-        count: Images; classes come in turn, so that they are equally frequent.
-        classes: Number of classes.
+        labels: An image for each.
         shape: Channels and pixels a side.
-        signal: Share of the variance that is the pattern's.
+        signal: Share of the variance that is the texture's.
         named: Whether an item is a dict, as Transformers' models take it.
     """
 
     def __init__(
-        self, stream: int, count: int, classes: int, shape: tuple[int, int], signal: float, *, named: bool = False
+        self, stream: int, labels: Tensor, shape: tuple[int, int], signal: float, *, named: bool = False
     ) -> None:
-        self.stream, self.count, self.classes, self.named = stream, count, classes, named
+        self.stream, self.labels, self.signal, self.named = stream, labels, signal, named
         self.channels, self.side = shape
-        self.signal = signal
-        self.patterns = torch.randn(classes, self.channels, 8, 8, generator=rng(STRUCTURE))
+        self.tiles = torch.randn(1000, self.channels, 8, 8, generator=rng(STRUCTURE))
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        label = torch.tensor(index % self.classes)
-        block = self.side // 8
-        pattern = self.patterns[label].repeat_interleave(block, 1).repeat_interleave(block, 2)
+        label = self.labels[index]
+        texture = self.tiles[label].repeat(1, self.side // 8, self.side // 8)
         generator = torch.Generator().manual_seed(self.stream * MILLION + index)
         noise = torch.randn(self.channels, self.side, self.side, generator=generator)
-        image = self.signal**0.5 * pattern + (1 - self.signal) ** 0.5 * noise
+        image = self.signal**0.5 * texture + (1 - self.signal) ** 0.5 * noise
         return {"pixel_values": image, "labels": label} if self.named else (image, label)
 
 
@@ -241,14 +246,15 @@ class Patterns(Dataset[Any]):
 def resnet18() -> Program:
     """ResNet-18 on 3 x 64 x 64 with 1,000 classes, batches of 16."""
     model = ResNet18(1000)
-    train, val = (Patterns(stream, n, 1000, (3, 64), 0.8) for stream, n in ((TRAIN, 8000), (VAL, 1000)))
-    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
+    labels = torch.cat([even(1000, 1000), long_tailed(TRAIN, 7000, 1000)])
+    train, val = (Patterns(TRAIN, labels, (3, 64), 0.7), Patterns(VAL, long_tailed(VAL, 500, 1000), (3, 64), 0.7))
+    optimizer = SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
     return Program(model, cross_entropy, optimizer, *loaders(train, val, 16))
 
 
 @program
 def vit() -> Program:
-    """ViT-S of 21 million parameters on 3 x 64 x 64, 10 classes, batches of 8."""
+    """ViT-S of 21 million parameters on 3 x 64 x 64, 10 classes, batches of 4."""
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(
@@ -256,8 +262,9 @@ def vit() -> Program:
         image_size=64, patch_size=16, num_labels=10,
     )  # fmt: skip
     model = ViTForImageClassification(config)
-    train, val = (Patterns(stream, n, 10, (3, 64), 0.3, named=True) for stream, n in ((TRAIN, 2000), (VAL, 200)))
-    return Program(model, None, decayed(model, 3e-4, 0.05), *loaders(train, val, 8))
+    parts = ((TRAIN, 2000), (VAL, 200))
+    train, val = (Patterns(stream, even(n, 10), (3, 64), 0.1, named=True) for stream, n in parts)
+    return Program(model, None, decayed(model, 3e-4, 0.05), *loaders(train, val, 4))
 
 
 def clusters(stream: int, count: int, features: int, classes: int = 10) -> tuple[Tensor, Tensor]:
@@ -441,7 +448,7 @@ class Accumulation:
 def accumulation() -> Program:
     """A small convolutional network in batches of 1, its gradients accumulated over 32."""
     model = small_cnn((16, 32, 64), 10)
-    train, val = (Patterns(stream, n, 10, (1, 16), 0.3) for stream, n in ((TRAIN, 2000), (VAL, 200)))
+    train, val = (Patterns(stream, even(n, 10), (1, 16), 0.3) for stream, n in ((TRAIN, 2000), (VAL, 200)))
     optimizer = decayed(model, 3e-3, 0.01)
     update = Accumulation(optimizer, 32)
     parts = (model, cross_entropy, optimizer, *loaders(train, val, 1))
