@@ -248,7 +248,7 @@ def resnet18() -> Program:
     model = ResNet18(1000)
     labels = torch.cat([even(1000, 1000), long_tailed(TRAIN, 7000, 1000)])
     train, val = (Patterns(TRAIN, labels, (3, 64), 0.7), Patterns(VAL, long_tailed(VAL, 500, 1000), (3, 64), 0.7))
-    optimizer = SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
+    optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     return Program(model, cross_entropy, optimizer, *loaders(train, val, 16))
 
 

@@ -31,7 +31,6 @@ class Bare:
         accumulated: Batches in one step.
         steps: Steps that were timed.
         step: Median wall-clock seconds of a step, all its batches together.
-        step_mean: The mean.
         step_cpu: Mean seconds of processor time.
         evaluation_cpu: Seconds of processor time of one pass over the validation split.
         peak: Bytes of memory that the process held at most.
@@ -42,7 +41,6 @@ class Bare:
     accumulated: int
     steps: int
     step: float
-    step_mean: float
     step_cpu: float
     evaluation_cpu: float
     peak: int
@@ -98,6 +96,16 @@ class Run:
     def steps(self) -> int:
         """Steps of all checks, a batch each."""
         return sum(check.steps for check in self.checks)
+
+    @property
+    def running(self) -> float:
+        """Processor time over wall-clock time: less than 1 where neighbors had the processor, too."""
+        return self.cpu / self.wall
+
+    @property
+    def own_cpu(self) -> float:
+        """Processor time that is babysit's own; its threads do not add up."""
+        return self.own * min(1.0, self.running)
 
 
 @dataclass(frozen=True)
@@ -185,15 +193,20 @@ def time_limit(run: Run) -> int:
     return STEPS_SOON if run.memorized is not None and run.memorized <= SOON else STEPS_LATER
 
 
-def steps_time(bare: Bare, run: Run, cpu: float | None = None) -> float:
+def steps_time(bare: Bare, run: Run) -> float:
     """Processor time, imports and building aside, in bare steps."""
-    return (run.cpu - run.loading_cpu if cpu is None else cpu) / bare.step_cpu
+    return (run.cpu - run.loading_cpu) / bare.step_cpu
+
+
+def is_slow(bare: Bare) -> bool:
+    """Whether a batch takes the plain loop so long that babysit's own time is held to a share."""
+    return bare.step_cpu / bare.accumulated >= SLOW
 
 
 def own_limit(bare: Bare, run: Run) -> float:
-    """Seconds of a run that may be babysit's own."""
-    if bare.step / bare.accumulated >= SLOW:
-        return SHARE * (run.own + run.target)
+    """Seconds of processor time of a run that may be babysit's own."""
+    if is_slow(bare):
+        return SHARE * (run.own + run.target) * min(1.0, run.running)
     return OWN_STEP * run.steps + OWN_RUN
 
 
@@ -207,7 +220,7 @@ def misses(row: Row) -> list[str]:
     missed = {
         "memory": run.peak > memory_limit(bare),
         "time": not steps_time(bare, run) <= time_limit(run),
-        "own": not run.own <= own_limit(bare, run),
+        "own": not run.own_cpu <= own_limit(bare, run),
         "exit": run.code != 0 or bool(run.ended),
         "findings": bool(run.errors or run.warnings),
         "checks": not run.checks or any(check.status in NO_VERDICT for check in run.checks),
@@ -279,8 +292,8 @@ def main_cells(row: Row) -> list[str]:
         return [f"`{row.name}`", *start, *["-"] * (len(MAIN) - 2 - len(start)), said]
     bare, run, missed = row.bare, row.run, misses(row)
     found = [*run.errors, *(f"({rule})" for rule in run.warnings)]
-    slow = bare.step / bare.accumulated >= SLOW
-    own = _share(run) if slow else f"{number(run.own)} s"
+    slow = is_slow(bare)
+    own = _share(run) if slow else f"{number(run.own_cpu)} s"
     return [
         f"`{row.name}`",
         *_bare_cells(bare),
@@ -299,7 +312,7 @@ def main_cells(row: Row) -> list[str]:
 
 
 def _bare_cells(bare: Bare) -> list[str]:
-    return [f"{bare.parameters / 1e6:,.2f} M", f"{bare.step:.4f}", mib(bare.peak)]
+    return [f"{bare.parameters / 1e6:,.2f} M", f"{bare.step_cpu:.4f}", mib(bare.peak)]
 
 
 def _share(run: Run) -> str:
@@ -321,7 +334,8 @@ def check_cells(row: Row, names: Sequence[str]) -> list[str]:
         if check is None or check.status in ("skipped", *NO_VERDICT):
             cells.append("-" if check is None else marked(check.status, check.status in NO_VERDICT))
         else:
-            cells.append(f"{(check.target + check.own) / row.bare.step_mean:,.0f} ({check.steps})")
+            took = (check.target + check.own) * row.run.running / row.bare.step_cpu
+            cells.append(f"{took:,.0f} ({check.steps})")
     return [*cells, "no" if row.run.memorized is None else str(row.run.memorized)]
 
 
@@ -330,7 +344,7 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
     ran = [row for row in rows if row.bare and row.run and row.run.checks]
     names = list(dict.fromkeys(check.name for row in ran for check in row.run.checks if row.run))
     yield "## Checks\n"
-    yield "Training steps' time of each check by the report's seconds, and in parentheses the updates that it made."
+    yield "Training steps' time of each check, by the report's seconds, and in parentheses the updates that it made."
     yield "`memorized` is the step at which `overfit` had memorized its examples.\n"
     yield from table(["row", *names, "memorized"], [check_cells(row, names) for row in ran])
     without = [
@@ -366,22 +380,24 @@ Each program of `benchmarks/size_programs.py` is run twice, in processes of thei
 then steps, then one pass over the validation split), and by `babysit run`. A mark `!` is a missed limit; all programs
 are healthy, so any finding (warnings in parentheses) is one.
 
-- **bare step**: median wall-clock seconds of a step of the plain loop; where gradients are accumulated, of all batches
-  of an update.
+- **bare step**: seconds of processor time of a step of the plain loop (mean); where gradients are accumulated, of all
+  batches of an update.
 - **peak**: resident memory at most. Its limit is the bare peak + 2 x (weights + buffers + optimizer state) + 512 MiB.
 - **seconds, processor**: wall-clock seconds and processor time of the whole process of `babysit run`, imports included.
 - **steps**: calls of the trainer's `step`, by the report.
 - **steps' time**: processor time, less that of a process that only imports and builds the same trainer, over the mean
   of a bare step. At most {STEPS_SOON} where 20 examples are memorized within {SOON} steps, else {STEPS_LATER:,}.
 - **own**: by the report, what is babysit's own; where a batch takes the plain loop {1000 * SLOW:.0f} ms or more at most
-  {SHARE:.0%} of its seconds, else {1000 * OWN_STEP:.0f} ms a step and {OWN_RUN:.0f} s.
+  {SHARE:.0%} of its seconds, else {1000 * OWN_STEP:.0f} ms a step and {OWN_RUN:.0f} s. Wall-clock seconds of the report
+  count for less where the process had less than a processor.
 """
 
 SWEEPING = f"""\
 Milliseconds that are babysit's own, a step, measured alone. **driven step**: the processor time of a step through
 babysit, less what the program's own forward pass, loss, backward pass and optimizer took within it (median). The
-checks: a run of the check, what its report calls babysit's own over its steps; what is done once a run is shared out
-among them. A mark `!` is growth: more than {GROWTH:g} times the smallest size's and {1000 * NOISE:g} ms more.
+checks: a run of the check, what its report calls babysit's own over its steps, as processor time; what is done once a
+run is shared out among them. A mark `!` is growth: more than {GROWTH:g} times the smallest size's and {1000 * NOISE:g} ms
+more.
 """
 
 

@@ -226,10 +226,10 @@ def told(row: Row) -> str:
     if row.bare is None or row.run is None:
         return f"{row.name}: {row.failed}"
     return (
-        f"{row.name}: bare {row.bare.step:.3f} s, {row.bare.peak >> 20} MiB; run {row.run.wall:.0f} s, "
+        f"{row.name}: bare {row.bare.step_cpu:.4f} s, {row.bare.peak >> 20} MiB; run {row.run.wall:.0f} s, "
         f"{row.run.peak >> 20} of {size_table.memory_limit(row.bare) >> 20} MiB, "
         f"{size_table.steps_time(row.bare, row.run):.0f} of {size_table.time_limit(row.run)} steps' time, "
-        f"own {row.run.own:.1f} of {size_table.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
+        f"own {row.run.own_cpu:.1f} of {size_table.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
         f"{', '.join((*row.run.errors, *row.run.warnings)) or 'no findings'}: {missed}"
     )
 
