@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from size_programs import PROGRAMS, SWEEPS, Program
-from size_table import Bare, Point, as_json
+from size_results import Bare, Point, as_json
 
 if TYPE_CHECKING:
     from babysit.report import Report

@@ -27,8 +27,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import size_table  # nothing here imports a framework: a child's peak is never less than its parent's was at the fork
-from size_table import Bare, Check, Point, Row, Run, Sweep
+import size_results  # nothing here imports a framework: a child's peak is never less than its parent's was at the fork
+from size_results import Bare, Check, Point, Row, Run, Sweep
+from size_table import page
 
 HERE = Path(__file__).parent
 KEPT = HERE / "sizes"
@@ -167,7 +168,7 @@ def make_row(name: str, bounds: Bounds) -> Row:
         return replace(row, failed=failure("the bare loop", made), too_large=made.ended.startswith("held"))
     row = replace(row, bare=Bare(**{**told, "peak": made.peak}))
     assert row.bare
-    wanted = size_table.memory_limit(row.bare)
+    wanted = size_results.memory_limit(row.bare)
     if wanted > machine_memory():
         said = f"may take {wanted / 2**30:.0f} GiB, and the machine has {machine_memory() / 2**30:.0f}"
         return replace(row, failed=said, too_large=True)
@@ -222,14 +223,14 @@ def memorized(results: Iterable[Mapping[str, Any]]) -> int | None:
 
 def told(row: Row) -> str:
     """A row in a line, for who waits."""
-    missed = ", ".join(size_table.misses(row)) or "all limits kept"
+    missed = ", ".join(size_results.misses(row)) or "all limits kept"
     if row.bare is None or row.run is None:
         return f"{row.name}: {row.failed}"
     return (
         f"{row.name}: bare {row.bare.step_cpu:.4f} s, {row.bare.peak >> 20} MiB; run {row.run.wall:.0f} s, "
-        f"{row.run.peak >> 20} of {size_table.memory_limit(row.bare) >> 20} MiB, "
-        f"{size_table.steps_time(row.bare, row.run):.0f} of {size_table.time_limit(row.run)} steps' time, "
-        f"own {row.run.own_cpu:.1f} of {size_table.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
+        f"{row.run.peak >> 20} of {size_results.memory_limit(row.bare) >> 20} MiB, "
+        f"{size_results.steps_time(row.bare, row.run):.0f} of {size_results.time_limit(row.run)} steps' time, "
+        f"own {row.run.own_cpu:.1f} of {size_results.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
         f"{', '.join((*row.run.errors, *row.run.warnings)) or 'no findings'}: {missed}"
     )
 
@@ -263,26 +264,26 @@ def kept(folder: Path) -> tuple[list[Row], list[Sweep]]:
         paths = (folder / f"{name}.json" for name in names)
         return (path.read_text(encoding="utf-8") for path in paths if path.exists())
 
-    rows = [size_table.read_row(text) for text in texts(ROWS)]
-    return rows, [size_table.read_sweep(text) for text in texts(f"sweep_{name}" for name in SWEEPS)]
+    rows = [size_results.read_row(text) for text in texts(ROWS)]
+    return rows, [size_results.read_sweep(text) for text in texts(f"sweep_{name}" for name in SWEEPS)]
 
 
 def make(names: Iterable[str], bounds: Bounds, folder: Path) -> None:
     """Measure these rows and sweeps, and keep each as soon as it is there."""
     for name in names:
         if name in SWEEPS:
-            size_table.write(folder / f"sweep_{name}.json", make_sweep(name, bounds))
+            size_results.write(folder / f"sweep_{name}.json", make_sweep(name, bounds))
         else:
             row = make_row(name, bounds)
-            size_table.write(folder / f"{name}.json", row)
+            size_results.write(folder / f"{name}.json", row)
             print(told(row), flush=True)
 
 
 def assemble(folder: Path, output: Path) -> int:
     """Make the page of what is kept; 1 where something is missed or missing."""
     rows, sweeps = kept(folder)
-    output.write_text(size_table.page(rows, sweeps), encoding="utf-8")
-    missed = size_table.verdict(rows, sweeps)
+    output.write_text(page(rows, sweeps), encoding="utf-8")
+    missed = size_results.verdict(rows, sweeps)
     there = {row.name for row in rows} | {sweep.name for sweep in sweeps}
     missed += [f"{name}: not measured yet" for name in (*ROWS, *SWEEPS) if name not in there]
     print(*missed or ["all limits kept"], f"wrote {output}", sep="\n")
@@ -297,7 +298,7 @@ def small(names: Iterable[str], bounds: Bounds) -> int:
         print(told(row), flush=True)
         if row.run and not row.run.checks:
             print(row.run.said)
-        missed += [f"{name}: {miss}" for miss in size_table.misses(row) if miss not in ("time", "own")]
+        missed += [f"{name}: {miss}" for miss in size_results.misses(row) if miss not in ("time", "own")]
     print(*missed or ["all limits kept"], sep="\n")
     return int(bool(missed))
 

@@ -25,10 +25,10 @@ def loaded(name):
         sys.path.remove(str(BENCHMARKS))
 
 
-size_table, sizes = loaded("size_table"), loaded("sizes")
-Check, Point, Row, Sweep = size_table.Check, size_table.Point, size_table.Row, size_table.Sweep
+size_results, size_table, sizes = loaded("size_results"), loaded("size_table"), loaded("sizes")
+Check, Point, Row, Sweep = size_results.Check, size_results.Point, size_results.Row, size_results.Sweep
 
-BARE = size_table.Bare(
+BARE = size_results.Bare(
     parameters=45_000_000, held=500 * MIB, accumulated=1, steps=20, step=0.5, step_cpu=0.5,
     evaluation_cpu=1.0, peak=1000 * MIB,
 )  # fmt: skip
@@ -38,7 +38,7 @@ CHECKS = (
     Check("check-norm", "skipped", "the network has no | layer\nthat normalizes", 0, 0.0, 0.0),
     Check("train", "passed", "", 300, 150.0, 4.5),
 )
-RUN = size_table.Run(
+RUN = size_results.Run(
     code=0, ended="", wall=310.0, cpu=310.0, loading_cpu=10.0, peak=2000 * MIB, target=190.0, own=10.0, checks=CHECKS,
     memorized=60,
 )  # fmt: skip
@@ -58,45 +58,45 @@ def row(name="gpt2", bare=None, **run):
 
 
 def test_a_healthy_row_misses_nothing():
-    assert size_table.misses(ROW) == []
+    assert size_results.misses(ROW) == []
 
 
 def test_memory_may_be_the_bare_peak_two_states_and_half_a_gibibyte():
-    assert size_table.memory_limit(BARE) == LIMIT
-    assert size_table.misses(row(peak=LIMIT)) == []
-    assert size_table.misses(row(peak=LIMIT + 1)) == ["memory"]
+    assert size_results.memory_limit(BARE) == LIMIT
+    assert size_results.misses(row(peak=LIMIT)) == []
+    assert size_results.misses(row(peak=LIMIT + 1)) == ["memory"]
 
 
 @pytest.mark.parametrize(("memorized", "limit"), [(0, 650), (150, 650), (151, 1200), (None, 1200)])
 def test_time_is_in_bare_steps_imports_aside(memorized, limit):
     run = replace(RUN, memorized=memorized)
-    assert size_table.time_limit(run) == limit
+    assert size_results.time_limit(run) == limit
     at = 10.0 + limit * 0.5
-    assert size_table.misses(row(memorized=memorized, cpu=at)) == []
-    assert size_table.misses(row(memorized=memorized, cpu=at + 0.01)) == ["time"]
+    assert size_results.misses(row(memorized=memorized, cpu=at)) == []
+    assert size_results.misses(row(memorized=memorized, cpu=at + 0.01)) == ["time"]
 
 
 def test_own_time_is_a_share_of_slow_steps():
-    assert size_table.own_limit(BARE, RUN) == pytest.approx(20.0)
-    assert size_table.misses(row(own=20.0, target=180.0)) == []
-    assert size_table.misses(row(own=20.1, target=180.0)) == ["own"]
+    assert size_results.own_limit(BARE, RUN) == pytest.approx(20.0)
+    assert size_results.misses(row(own=20.0, target=180.0)) == []
+    assert size_results.misses(row(own=20.1, target=180.0)) == ["own"]
     at = {"step_cpu": 0.02}
-    assert size_table.misses(row(bare=at, own=20.0, target=180.0, cpu=12.0)) == []
-    assert size_table.misses(row(bare=at, own=20.1, target=180.0, cpu=12.0)) == ["own"]
+    assert size_results.misses(row(bare=at, own=20.0, target=180.0, cpu=12.0)) == []
+    assert size_results.misses(row(bare=at, own=20.1, target=180.0, cpu=12.0)) == ["own"]
 
 
 def test_own_time_is_so_much_a_step_and_a_run_where_steps_are_quick():
     limit = 0.002 * 300 + 1.0
     for quick in ({"step_cpu": 0.0199}, {"step_cpu": 0.5, "accumulated": 32}):  # 16 ms a batch
         some = {"bare": quick, "target": 190.0, "cpu": 11.0, "wall": 11.0}
-        assert size_table.misses(row(**some, own=limit)) == []
-        assert size_table.misses(row(**some, own=limit + 1e-6)) == ["own"]
+        assert size_results.misses(row(**some, own=limit)) == []
+        assert size_results.misses(row(**some, own=limit + 1e-6)) == ["own"]
 
 
 def test_own_time_counts_as_far_as_the_process_had_a_processor():
     quick = {"step_cpu": 0.0199}
-    assert size_table.misses(row(bare=quick, own=3.2, cpu=11.0, wall=22.0)) == []
-    assert size_table.misses(row(bare=quick, own=3.3, cpu=11.0, wall=22.0)) == ["own"]
+    assert size_results.misses(row(bare=quick, own=3.2, cpu=11.0, wall=22.0)) == []
+    assert size_results.misses(row(bare=quick, own=3.3, cpu=11.0, wall=22.0)) == ["own"]
     assert replace(RUN, cpu=3 * RUN.wall).own_cpu == RUN.own  # of several threads
 
 
@@ -113,18 +113,18 @@ def test_own_time_counts_as_far_as_the_process_had_a_processor():
     ],
 )
 def test_what_else_is_missed(changed, missed):
-    assert size_table.misses(row(**changed)) == missed
+    assert size_results.misses(row(**changed)) == missed
 
 
 def test_a_row_without_a_run_has_failed_unless_the_machine_is_too_small():
-    assert size_table.misses(Row("bert", "", "", failed="the bare loop ended with 1")) == ["failed"]
-    assert size_table.misses(Row("bert", "", "", BARE, failed="may take 40 GiB", too_large=True)) == []
+    assert size_results.misses(Row("bert", "", "", failed="the bare loop ended with 1")) == ["failed"]
+    assert size_results.misses(Row("bert", "", "", BARE, failed="may take 40 GiB", too_large=True)) == []
 
 
 def test_one_row_alone_may_need_more_than_the_machine_has():
     large = Row("bert", "", "", BARE, failed="may take 40 GiB", too_large=True)
-    assert size_table.verdict([large, ROW], []) == []
-    assert size_table.verdict([large, replace(large, name="vit")], []) == [
+    assert size_results.verdict([large, ROW], []) == []
+    assert size_results.verdict([large, replace(large, name="vit")], []) == [
         "bert, vit: more than one row needs more memory than the machine has"
     ]
 
@@ -134,14 +134,14 @@ def test_one_row_alone_may_need_more_than_the_machine_has():
     [(1e-3, 2e-3, False), (1e-3, 2.1e-3, True), (1e-5, 5e-4, False), (1e-5, 5.2e-4, True), (1e-3, math.nan, True)],
 )
 def test_growth_is_beyond_a_factor_and_noise(first, now, grown):
-    assert size_table.growth(first, now) is grown
+    assert size_results.growth(first, now) is grown
 
 
 def test_what_grows_in_a_sweep_is_named():
-    assert size_table.sweep_misses(SWEEP) == []
+    assert size_results.sweep_misses(SWEEP) == []
     grown = replace(SWEEP, points=(SWEEP.points[0], Point(8192, 0.2, 1e-2, {})))
-    assert size_table.sweep_misses(grown) == ["driven step at 8,192", "train at 8,192"]
-    assert size_table.verdict([], [grown]) == ["width: driven step at 8,192", "width: train at 8,192"]
+    assert size_results.sweep_misses(grown) == ["driven step at 8,192", "train at 8,192"]
+    assert size_results.verdict([], [grown]) == ["width: driven step at 8,192", "width: train at 8,192"]
 
 
 # The page
@@ -227,22 +227,22 @@ def test_rows_of_several_machines_name_each():
 
 def test_rows_and_sweeps_are_read_as_they_were_written(tmp_path):
     for k, kept in enumerate([ROW, row(own=math.inf), Row("vit", "", "", failed="it failed", too_large=True)]):
-        size_table.write(tmp_path / f"{k}.json", kept)
-        assert size_table.read_row((tmp_path / f"{k}.json").read_text()) == kept
-    size_table.write(tmp_path / "new" / "sweep.json", SWEEP)
-    assert size_table.read_sweep((tmp_path / "new" / "sweep.json").read_text()) == SWEEP
+        size_results.write(tmp_path / f"{k}.json", kept)
+        assert size_results.read_row((tmp_path / f"{k}.json").read_text()) == kept
+    size_results.write(tmp_path / "new" / "sweep.json", SWEEP)
+    assert size_results.read_sweep((tmp_path / "new" / "sweep.json").read_text()) == SWEEP
 
 
 def test_a_row_without_a_report_keeps_nan(tmp_path):
-    size_table.write(tmp_path / "row.json", row(own=math.nan))
-    assert math.isnan(size_table.read_row((tmp_path / "row.json").read_text()).run.own)
+    size_results.write(tmp_path / "row.json", row(own=math.nan))
+    assert math.isnan(size_results.read_row((tmp_path / "row.json").read_text()).run.own)
 
 
 def fill(folder, *, without=()):
     for name in sizes.ROWS:
-        size_table.write(folder / f"{name}.json", row(name))
+        size_results.write(folder / f"{name}.json", row(name))
     for name in sizes.SWEEPS:
-        size_table.write(folder / f"sweep_{name}.json", replace(SWEEP, name=name))
+        size_results.write(folder / f"sweep_{name}.json", replace(SWEEP, name=name))
     for name in without:
         (folder / f"{name}.json").unlink()
 
@@ -265,7 +265,7 @@ def test_the_page_is_made_of_what_is_kept(tmp_path, capsys):
 
 def test_what_is_missing_or_missed_is_told(tmp_path, capsys):
     fill(tmp_path, without=["bert", "sweep_depth"])
-    size_table.write(tmp_path / "vit.json", row("vit", peak=LIMIT + 1))
+    size_results.write(tmp_path / "vit.json", row("vit", peak=LIMIT + 1))
     assert command(tmp_path, "--table") == 1
     assert capsys.readouterr().out.splitlines()[:-1] == [
         "vit: memory", "bert: not measured yet", "depth: not measured yet",
