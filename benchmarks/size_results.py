@@ -75,7 +75,7 @@ class Run:
         errors: Rules of the errors.
         warnings: Rules of the warnings.
         memorized: Steps in which `overfit` memorized its examples; None where it did not, or did not run.
-        said: The end of what it wrote to stderr.
+        said: The end of what it wrote to stderr where it left no report.
     """
 
     code: int

@@ -157,7 +157,7 @@ def measured(words: Sequence[str], bounds: Bounds) -> tuple[Ended, Mapping[str, 
 def failure(what: str, made: Ended) -> str:
     """Why a process has no result, in a line."""
     last = made.said.strip().splitlines()[-1:] or [""]
-    return f"{what} {made.ended or f'ended with {made.code}'}: {last[0]}".rstrip(": ")
+    return local(f"{what} {made.ended or f'ended with {made.code}'}: {last[0]}".rstrip(": "))
 
 
 def make_row(name: str, bounds: Bounds) -> Row:
@@ -185,15 +185,20 @@ def make_run(name: str, loading: float, bounds: Bounds) -> Run:
         words = ["-m", "babysit", "run", f"{PROGRAMS}:{name}", "--quiet", "--report", f"json={report}"]
         made = run_process(words, bounds, Path(folder))
         text = report.read_text(encoding="utf-8") if report.exists() else ""
-    run = Run(made.code, made.ended, made.wall, made.cpu, loading, made.peak, said=made.said)
-    return with_report(run, json.loads(text)) if text else run
+    run = Run(made.code, made.ended, made.wall, made.cpu, loading, made.peak)
+    return with_report(run, json.loads(text)) if text else replace(run, said=local(made.said))
+
+
+def local(text: str) -> str:
+    """Without the folder that this stands in, which is another elsewhere."""
+    return text.replace(f"{HERE.parent}/", "")
 
 
 def with_report(run: Run, report: Mapping[str, Any]) -> Run:
     """The run with what its report says."""
     results, found = report["results"], report["findings"]
     checks = tuple(
-        Check(r["check"], r["status"], r["reason"], r["steps"], r["seconds"]["target"], r["seconds"]["own"])
+        Check(r["check"], r["status"], local(r["reason"]), r["steps"], r["seconds"]["target"], r["seconds"]["own"])
         for r in results
     )
     return replace(

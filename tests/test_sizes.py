@@ -450,7 +450,9 @@ def test_a_run_has_what_its_report_says():
         "results": [result("check-data"), result("overfit", "memorized", 60)], "findings": found,
         "seconds": {"target": 5.0, "own": 2.0, "loading": 4.0},
     }  # fmt: skip
+    report["results"][0]["reason"] = f"a fault ({BENCHMARKS.parent}/babysit/check.py:3)"
     made = sizes.with_report(replace(RUN, checks=(), memorized=None), report)
+    assert made.checks[0].reason == "a fault (babysit/check.py:3)"
     assert (made.target, made.own, made.steps, made.memorized) == (5.0, 2.0, 60, 60)
     assert (made.errors, made.warnings) == (("floor-above-zero",), ("dead-relu",))
     assert made.checks[1] == Check("overfit", "passed", "", 60, 2.0, 1.0)
