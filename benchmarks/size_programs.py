@@ -132,14 +132,14 @@ def loaders(train: Sequence[Any] | Dataset[Any], val: Sequence[Any] | Dataset[An
     return shuffled, DataLoader(val, size)  # type: ignore[arg-type]
 
 
-def decayed(model: nn.Module, rate: float, decay: float) -> AdamW:
+def decayed(model: nn.Module, rate: float, decay: float, betas: tuple[float, float] = (0.9, 0.999)) -> AdamW:
     """AdamW with decay for matrices alone: none for biases and norms."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups: list[Mapping[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=rate)
+    return AdamW(groups, lr=rate, betas=betas)
 
 
 # Text
@@ -173,7 +173,7 @@ def gpt2() -> Program:
 
     model = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_positions=64, n_embd=512, n_layer=6, n_head=8))
     train, val = loaders(texts(TRAIN, 1000, 64), texts(VAL, 100, 64), 2)
-    return Program(model, None, decayed(model, 6e-4, 0.1), train, val)
+    return Program(model, None, decayed(model, 3e-4, 0.1, betas=(0.9, 0.95)), train, val)
 
 
 def topics(stream: int, count: int, length: int, *, vocabulary: int, classes: int = 4) -> list[dict[str, Any]]:
@@ -307,7 +307,7 @@ def unet() -> Program:
     """A U-Net of 8 million parameters on masks of 128 x 128, batches of 2."""
     model = UNet(32, 5)
     train, val = (list(zip(*blobs(stream, n, 128), strict=True)) for stream, n in ((TRAIN, 400), (VAL, 60)))
-    optimizer = decayed(model, 3e-4, 0.01)
+    optimizer = decayed(model, 1e-3, 0.01)
     return Program(model, binary_cross_entropy_with_logits, optimizer, *loaders(train, val, 2))
 
 

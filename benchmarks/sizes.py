@@ -160,8 +160,14 @@ def failure(what: str, made: Ended) -> str:
     return local(f"{what} {made.ended or f'ended with {made.code}'}: {last[0]}".rstrip(": "))
 
 
-def make_row(name: str, bounds: Bounds) -> Row:
-    """Measure one program."""
+def make_row(name: str, bounds: Bounds, *, timed: bool = True) -> Row:
+    """Measure one program.
+
+    Args:
+        name: Its factory's.
+        bounds: Of each process.
+        timed: Whether to know what imports and building take, so that they can be set aside.
+    """
     row = Row(name, says(name), machine(bounds.threads))
     made, told = measured(["bare", name], bounds)
     if not told:
@@ -172,10 +178,10 @@ def make_row(name: str, bounds: Bounds) -> Row:
     if wanted > machine_memory():
         said = f"may take {wanted / 2**30:.0f} GiB, and the machine has {machine_memory() / 2**30:.0f}"
         return replace(row, failed=said, too_large=True)
-    loaded = run_process([str(HERE / "size_measure.py"), "loading", name], bounds)
-    if loaded.code:
+    loaded = measured(["loading", name], bounds)[0] if timed else None
+    if loaded and loaded.code:
         return replace(row, failed=failure("loading", loaded))
-    return replace(row, run=make_run(name, loaded.cpu, bounds))
+    return replace(row, run=make_run(name, loaded.cpu if loaded else 0.0, bounds))
 
 
 def make_run(name: str, loading: float, bounds: Bounds) -> Run:
@@ -233,7 +239,7 @@ def told(row: Row) -> str:
         return f"{row.name}: {row.failed}"
     return (
         f"{row.name}: bare {row.bare.step_cpu:.4f} s, {row.bare.peak >> 20} MiB; run {row.run.wall:.0f} s, "
-        f"{row.run.peak >> 20} of {size_results.memory_limit(row.bare) >> 20} MiB, "
+        f"{row.run.cpu:.0f} s of processor time, {row.run.peak >> 20} of {size_results.memory_limit(row.bare) >> 20} MiB, "
         f"{size_results.steps_time(row.bare, row.run):.0f} of {size_results.time_limit(row.run)} steps' time, "
         f"own {row.run.own_cpu:.1f} of {size_results.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
         f"{', '.join((*row.run.errors, *row.run.warnings)) or 'no findings'}: {missed}"
@@ -299,7 +305,7 @@ def small(names: Iterable[str], bounds: Bounds) -> int:
     """The gate: 1 where one of the small programs misses a limit of memory, has a finding, or ends otherwise."""
     missed = []
     for name in names:
-        row = make_row(name, bounds)
+        row = make_row(name, bounds, timed=False)
         print(told(row), flush=True)
         if row.run and not row.run.checks:
             print(row.run.said)

@@ -276,7 +276,7 @@ def test_what_is_missing_or_missed_is_told(tmp_path, capsys):
 def asked(monkeypatch):
     """Names that were measured."""
     names = []
-    monkeypatch.setattr(sizes, "make_row", lambda name, bounds: names.append(name) or row(name, wall=1.0))
+    monkeypatch.setattr(sizes, "make_row", lambda name, bounds, timed=True: names.append(name) or row(name, wall=1.0))
     monkeypatch.setattr(sizes, "make_sweep", lambda name, bounds: names.append(name) or replace(SWEEP, name=name))
     return names
 
@@ -285,7 +285,7 @@ def test_only_makes_those_anew_and_the_page_of_all(tmp_path, asked, capsys):
     fill(tmp_path)
     assert command(tmp_path, "--only", "lstm", "width") == 0
     assert asked == ["lstm", "width"]
-    assert capsys.readouterr().out.startswith("lstm: bare 0.5000 s, 1000 MiB; run 1 s, 2000 of 2512 MiB, 600 of 650 ")
+    assert capsys.readouterr().out.startswith("lstm: bare 0.5000 s, 1000 MiB; run 1 s, 310 s of processor")
     text = (tmp_path / "sizes.md").read_text()
     assert (cells(text, "`lstm`")[6], cells(text, "`gpt2`")[6]) == ("1", "310")
 
@@ -320,7 +320,7 @@ def test_an_unknown_row_is_a_usage_error(tmp_path, capsys):
     ],
 )
 def test_the_gate_fails_where_a_limit_is_missed(monkeypatch, capsys, changed, code, last):
-    monkeypatch.setattr(sizes, "make_row", lambda name, bounds: row(name, **changed))
+    monkeypatch.setattr(sizes, "make_row", lambda name, bounds, timed: row(name, **changed))
     assert sizes.main(["--small"]) == code
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == last
@@ -396,6 +396,9 @@ def test_a_row_is_a_bare_loop_and_a_run_in_processes_of_their_own(monkeypatch):
     assert made.bare == replace(BARE, peak=100 * MIB)
     assert made.what.startswith("An LSTM")
     assert (made.run.cpu, made.run.loading_cpu, made.run.checks, made.run.said) == (2.0, 2.0, (), "no such option")
+    asked.clear()
+    assert sizes.make_row("lstm", BOUNDS, timed=False).run == replace(made.run, loading_cpu=0.0)
+    assert asked == ["size_measure.py", "--quiet"]
 
 
 @pytest.mark.parametrize(
