@@ -237,9 +237,10 @@ def told(row: Row) -> str:
     missed = ", ".join(size_results.misses(row)) or "all limits kept"
     if row.bare is None or row.run is None:
         return f"{row.name}: {row.failed}"
+    limit = size_results.memory_limit(row.bare)
     return (
         f"{row.name}: bare {row.bare.step_cpu:.4f} s, {row.bare.peak >> 20} MiB; run {row.run.wall:.0f} s, "
-        f"{row.run.cpu:.0f} s of processor time, {row.run.peak >> 20} of {size_results.memory_limit(row.bare) >> 20} MiB, "
+        f"{row.run.cpu:.0f} s of processor time, {row.run.peak >> 20} of {limit >> 20} MiB, "
         f"{size_results.steps_time(row.bare, row.run):.0f} of {size_results.time_limit(row.run)} steps' time, "
         f"own {row.run.own_cpu:.1f} of {size_results.own_limit(row.bare, row.run):.1f} s, exit {row.run.code}, "
         f"{', '.join((*row.run.errors, *row.run.warnings)) or 'no findings'}: {missed}"
