@@ -74,6 +74,7 @@ class Run:
         checks: In the order in which they ran.
         errors: Rules of the errors.
         warnings: Rules of the warnings.
+        messages: Of each of these, its rule and its message.
         memorized: Steps in which `overfit` memorized its examples; None where it did not, or did not run.
         said: The end of what it wrote to stderr where it left no report.
     """
@@ -89,6 +90,7 @@ class Run:
     checks: tuple[Check, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    messages: tuple[tuple[str, str], ...] = ()
     memorized: int | None = None
     said: str = ""
 
@@ -170,7 +172,8 @@ def read_row(text: str) -> Row:
     bare, run = made["bare"], made["run"]
     if run is not None:
         run = Run(**{**run, "checks": tuple(Check(**check) for check in run["checks"])})
-        run = dataclasses.replace(run, errors=tuple(run.errors), warnings=tuple(run.warnings))
+        messages = tuple((rule, message) for rule, message in run.messages)
+        run = dataclasses.replace(run, errors=tuple(run.errors), warnings=tuple(run.warnings), messages=messages)
     return Row(**{**made, "bare": None if bare is None else Bare(**bare), "run": run})
 
 

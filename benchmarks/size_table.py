@@ -130,6 +130,10 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
         for check in (row.run.checks if row.run else ())
         if check.status in ("skipped", *NO_VERDICT)
     ]
+    messages = [[f"`{row.name}`", *map(_flat, pair)] for row in ran for pair in (row.run.messages if row.run else ())]
+    if messages:
+        yield "Errors and warnings:\n"
+        yield from table(["row", "rule", "message"], messages)
     yield "Checks without a verdict, and the reason that they give:\n"
     yield from table(["row", "check", "status", "reason"], without)
     for row in rows:

@@ -214,6 +214,7 @@ def with_report(run: Run, report: Mapping[str, Any]) -> Run:
         checks=checks,
         errors=rules(found, "error"),
         warnings=rules(found, "warning"),
+        messages=tuple((f["rule"], local(f["message"])) for f in found if f["severity"] != "info"),
         memorized=memorized(results),
     )
 

@@ -208,6 +208,15 @@ def test_checks_say_what_they_took_and_why_they_gave_no_verdict():
     assert "| `vit` | train | **crashed !** | step 3 raised ValueError |" in below
 
 
+def test_findings_are_told():
+    text = size_table.page([ROW, row("vit", warnings=("dead-relu",), messages=(("dead-relu", "3 of 4\nunits"),))], [])
+    assert (
+        "Errors and warnings:\n\n| row | rule | message |\n| --- | --- | --- |\n| `vit` | dead-relu | 3 of 4 units |"
+        in text
+    )
+    assert "Errors and warnings" not in size_table.page([ROW], [])
+
+
 def test_sweeps_are_milliseconds():
     text = size_table.page([ROW], [SWEEP])
     assert "### width: An MLP.\n" in text
@@ -226,7 +235,8 @@ def test_rows_of_several_machines_name_each():
 
 
 def test_rows_and_sweeps_are_read_as_they_were_written(tmp_path):
-    for k, kept in enumerate([ROW, row(own=math.inf), Row("vit", "", "", failed="it failed", too_large=True)]):
+    found = row(own=math.inf, warnings=("dead-relu",), messages=(("dead-relu", "3 of 4 units"),))
+    for k, kept in enumerate([ROW, found, Row("vit", "", "", failed="it failed", too_large=True)]):
         size_results.write(tmp_path / f"{k}.json", kept)
         assert size_results.read_row((tmp_path / f"{k}.json").read_text()) == kept
     size_results.write(tmp_path / "new" / "sweep.json", SWEEP)
@@ -446,7 +456,7 @@ def result(check, outcome=None, steps=0):
 
 
 def test_a_run_has_what_its_report_says():
-    found = [{"rule": rule, "severity": severity} for rule, severity in (
+    found = [{"rule": rule, "severity": severity, "message": f"a {rule}"} for rule, severity in (
         ("dead-relu", "warning"), ("noisy-loss", "info"), ("floor-above-zero", "error"), ("dead-relu", "warning"),
     )]  # fmt: skip
     report = {
@@ -458,6 +468,7 @@ def test_a_run_has_what_its_report_says():
     assert made.checks[0].reason == "a fault (babysit/check.py:3)"
     assert (made.target, made.own, made.steps, made.memorized) == (5.0, 2.0, 60, 60)
     assert (made.errors, made.warnings) == (("floor-above-zero",), ("dead-relu",))
+    assert made.messages[:2] == (("dead-relu", "a dead-relu"), ("floor-above-zero", "a floor-above-zero"))
     assert made.checks[1] == Check("overfit", "passed", "", 60, 2.0, 1.0)
 
 
