@@ -97,11 +97,11 @@ class UNet(nn.Module):
 class Clicks(nn.Module):
     """The logit of a click, from ids of several fields in one table."""
 
-    def __init__(self, rows: int, fields: int, width: int, *, sparse: bool) -> None:
+    def __init__(self, rows: int, fields: int, width: int, hidden: Sequence[int], *, sparse: bool) -> None:
         super().__init__()
         self.table = nn.Embedding(rows, width, sparse=sparse)
         nn.init.normal_(self.table.weight, std=0.1)
-        self.head = mlp(fields * width, 64, 1)
+        self.head = mlp(fields * width, *hidden, 1)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.table(ids).flatten(1))

@@ -350,15 +350,16 @@ def click_program(model: Clicks, optimizers: Sequence[Optimizer], size: int) -> 
 @program
 def embedding_dense() -> Program:
     """A table of a million rows of 16 numbers with dense gradients (Adam), batches of 512."""
-    model = Clicks(MILLION, 4, 16, sparse=False)
-    return click_program(model, [Adam(model.parameters(), lr=3e-3)], 512)
+    model = Clicks(MILLION, 4, 16, (1024, 512), sparse=False)
+    groups = [{"params": model.table.parameters(), "lr": 3e-3}, {"params": model.head.parameters(), "lr": 1e-3}]
+    return click_program(model, [Adam(groups)], 512)
 
 
 @program
 def embedding_sparse() -> Program:
     """The same table with sparse gradients (SparseAdam; Adam for the rest)."""
-    model = Clicks(MILLION, 4, 16, sparse=True)
-    return click_program(model, [SparseAdam(model.table.parameters(), 3e-3), Adam(model.head.parameters(), 3e-3)], 512)
+    model = Clicks(MILLION, 4, 16, (1024, 512), sparse=True)
+    return click_program(model, [SparseAdam(model.table.parameters(), 3e-3), Adam(model.head.parameters(), 1e-3)], 512)
 
 
 def taught(stream: int, count: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -484,7 +485,7 @@ def small_vocabulary() -> Program:
 @program
 def small_embedding() -> Program:
     """A table of a million rows of 4 numbers with sparse gradients."""
-    model = Clicks(MILLION, 4, 4, sparse=True)
+    model = Clicks(MILLION, 4, 4, (64,), sparse=True)
     return click_program(model, [SparseAdam(model.table.parameters(), 1e-2), Adam(model.head.parameters(), 1e-2)], 256)
 
 
