@@ -151,9 +151,12 @@ class Walk:
         return next(errors, "")
 
     def _estimate(self) -> None:
-        """Let be known how long all takes, once that is."""
-        if self._notices and not self._estimated and (text := self._purse.estimate()):
-            self._estimated = True
+        """Let be known how long all takes, once that is; every rank finds it out, since they draw batches together."""
+        if self._estimated or len(self.plan.checks) == 1:
+            return
+        text = self._purse.estimate()
+        self._estimated = bool(text)
+        if text and self._notices:
             self._notices.estimated(text)
 
 

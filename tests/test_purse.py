@@ -212,7 +212,7 @@ def test_treatments_that_are_cut_short_leave_the_verdict_on_the_programs_own():
     assert len(longer.attempts) > 1
 
 
-@pytest.mark.parametrize("seconds", [20.0, 1000.0])
+@pytest.mark.parametrize("seconds", [5.0, 20.0, 1000.0])
 def test_ranks_go_by_the_clock_of_the_first(monkeypatch, seconds):
     """Every rank's own clock runs at its own pace; the decision is the same."""
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -220,7 +220,7 @@ def test_ranks_go_by_the_clock_of_the_first(monkeypatch, seconds):
     def one(group, rank):
         trainer = Parallel(group, rank)
         made = plan(costing("first", 30), costing("second", 30), budget=Budget(seconds, in_steps=False))
-        return ends(runner.run(trainer, made, target="t"))
+        return [result.status for result in runner.run(trainer, made, target="t").results]
 
     paces = {}
     lock = threading.Lock()
@@ -235,4 +235,5 @@ def test_ranks_go_by_the_clock_of_the_first(monkeypatch, seconds):
     first, second = together(2, one)
     assert first == second
     assert not isinstance(first, BaseException)
-    assert {status for _, status, _ in first} == ({"skipped"} if seconds == 20 else {"passed"})
+    if seconds != 20.0:  # which is enough or not by the pace of whoever comes first
+        assert set(first) == ({"skipped"} if seconds == 5 else {"passed"})
