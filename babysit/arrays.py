@@ -7,11 +7,14 @@ import copy
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
+from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array, is_torch_array
 
 from babysit.trainer import Array, Tree
+
+PIECE = 2**20  # elements of an array that are worked on at once: 8 MiB in double precision, whatever the array's size
 
 
 def leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -110,13 +113,68 @@ def size_in_bytes(tree: Tree) -> int:
     )
 
 
+def pieces(*xs: Array) -> Iterator[tuple[Array, ...]]:
+    """Views of arrays of one shape, of the same places in each, in C order; of at most `PIECE` elements."""
+    shape = tuple(xs[0].shape)
+    if math.prod(shape) <= PIECE:
+        yield xs
+        return
+    axis = next(axis for axis, length in enumerate(shape) if length > 1)
+    rows = max(1, PIECE // math.prod(shape[axis + 1 :]))
+    for start in range(0, shape[axis], rows):
+        cut = (*[slice(None)] * axis, slice(start, start + rows))
+        yield from pieces(*(x[cut] for x in xs))
+
+
+def is_sparse(x: Array) -> bool:
+    """Whether it is a tensor of PyTorch's that holds no zeros, as an embedding's gradient may be."""
+    return is_torch_array(x) and bool(x.is_sparse)
+
+
 def digest(x: Array) -> str:
-    """Tells arrays apart that differ in any bit, in shape or in type."""
+    """Tells arrays apart that differ in any bit, in shape or in type: the first 128 bits of SHA-256.
+
+    No two arrays are known that it confuses; it is computed on the host, piece by piece.
+    """
+    seen = hashlib.sha256()  # twice as fast as BLAKE2 where processors have instructions for it, as most do
+    parts = (x.coalesce().indices(), x.coalesce().values()) if is_sparse(x) else (x,)
+    for part in parts:
+        for (piece,) in pieces(part):
+            seen.update(_bytes(piece))
+    seen.update(f"{tuple(x.shape)} {x.dtype}".encode())
+    return seen.hexdigest()[:32]
+
+
+def _bytes(x: Array) -> Any:
     import numpy as np
 
-    plain = x.detach().cpu().contiguous().reshape(-1).view(array_namespace(x).uint8).numpy() if is_torch_array(x) else x
-    told = np.ascontiguousarray(plain).tobytes() + f"{tuple(x.shape)} {x.dtype}".encode()
-    return hashlib.blake2b(told, digest_size=16).hexdigest()
+    if is_torch_array(x):
+        return x.detach().cpu().contiguous().reshape(-1).view(array_namespace(x).uint8).numpy()
+    flat = np.ascontiguousarray(x).reshape(-1)
+    return flat.tobytes() if flat.dtype.hasobject else flat.view(np.uint8)
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Stands for an array.
+
+    Args:
+        value: Its digest.
+    """
+
+    value: str
+
+
+def fingerprints(tree: Tree) -> dict[str, Any]:
+    """Every leaf by dotted name, of each array its digest alone: `differing` tells two of them apart as it would trees.
+
+    Arrays of Python objects stand for themselves.
+    """
+    return {name: Digest(digest(leaf)) if _has_bytes(leaf) else leaf for name, leaf in leaves(tree)}
+
+
+def _has_bytes(leaf: Any) -> bool:
+    return is_array_api_obj(leaf) and not getattr(leaf.dtype, "hasobject", False)
 
 
 def is_floating(x: Array) -> bool:
@@ -138,7 +196,8 @@ def floating(tree: Tree) -> dict[str, Array]:
 def all_finite(x: Array) -> bool:
     """Whether no element is NaN or infinite."""
     xp = array_namespace(x)
-    return not is_floating(x) or bool(xp.all(xp.isfinite(x)))
+    held = x.coalesce().values() if is_sparse(x) else x
+    return not is_floating(x) or all(bool(xp.all(xp.isfinite(piece))) for (piece,) in pieces(held))
 
 
 def total(x: Array) -> int:
@@ -171,6 +230,10 @@ def same(a: Any, b: Any) -> bool:
         return repr(a) == repr(b) if isinstance(a, float) and isinstance(b, float) else bool(a == b)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
+    return all(_same(*pair) for pair in pieces(a, b))
+
+
+def _same(a: Array, b: Array) -> bool:
     xp = array_namespace(a)
     equal = (a == b) | ((a != a) & (b != b))
     if is_floating(a):
@@ -186,15 +249,46 @@ def differing(a: Tree, b: Tree) -> list[str]:
 
 
 def norm(x: Array) -> float:
-    """The Euclidean norm over all elements."""
-    xp = array_namespace(x)
-    return math.sqrt(xp.sum(xp.astype(x, xp.float64) ** 2).item())
+    """The Euclidean norm over all elements, summed in double precision."""
+    held = x.coalesce().values() if is_sparse(x) else x
+    return math.sqrt(_total([_product(piece, piece) for (piece,) in pieces(held)]))
 
 
 def dot(x: Array, y: Array) -> float:
-    """The inner product over all elements."""
+    """The inner product over all elements of arrays of one shape, summed in double precision."""
+    if is_sparse(x):
+        x, y = _where_held(x, y)
+    elif is_sparse(y):
+        y, x = _where_held(y, x)
+    return _total([_product(*pair) for pair in pieces(x, y)])
+
+
+def _product(x: Array, y: Array) -> Array:
     xp = array_namespace(x, y)
-    return float(xp.sum(xp.astype(x, xp.float64) * xp.astype(y, xp.float64)).item())
+    left = xp.astype(x, xp.float64, copy=False)
+    return xp.sum(left * (left if y is x else xp.astype(y, xp.float64, copy=False)))
+
+
+def _total(found: list[Array]) -> float:
+    return float(sum(found[1:], start=found[0]).item())
+
+
+def _where_held(sparse: Array, other: Array) -> tuple[Array, Array]:
+    """What both have where the sparse one holds anything."""
+    held = sparse.coalesce()
+    whole = other.to_dense() if is_sparse(other) else other
+    return held.values(), whole[tuple(held.indices())]
+
+
+def plus(x: Array, scale: float, way: Array) -> Array:
+    """A new array, x + scale * way, made piece by piece; `way` may be of a smaller type."""
+    xp = array_namespace(x)
+    if not (is_torch_array(x) or is_numpy_array(x)):
+        return x + scale * xp.astype(way, x.dtype)
+    there = duplicate(x)
+    for place, along in pieces(there, way):
+        place += scale * xp.astype(along, x.dtype, copy=False)  # a view
+    return there
 
 
 def like(x: Array, values: Any) -> Array:

@@ -1,5 +1,6 @@
 """Attempts to memorize a few examples, each at its own learning rate, until the outcome is clear."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from babysit.errors import LostError, Skip, TargetError
 from babysit.plain_updates import Rprop
-from babysit.treatments import Treated, treatments
+from babysit.treatments import PLAIN, Treated, treatments
+from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -30,6 +32,7 @@ class Outcome(StrEnum):
     UNFINISHED = "unfinished"
 
 
+FEW = 8  # examples that are memorized, at least, of batches of one or two: three bits and more of labels to get right
 OFTEN = 5  # steps between two looks at whether there is any hope
 SLOWING = 0.85  # of the slope of the window before, that is left where a loss nears a floor; at a low rate all of it is
 RESTING = 0.5  # of it, where a loss comes to rest; one that falls too slowly keeps most of its slope
@@ -95,18 +98,47 @@ def aim_for(task: "Task", batch: "Batch", memorized: float) -> Aim:
 
 
 def attempt(
-    bench: "Bench", batch: "Batch", rate: float, aim: "Aim", settings: "Settings", step: "Step | None" = None
+    bench: "Bench",
+    batch: "Batch",
+    rate: float,
+    aim: "Aim",
+    settings: "Settings",
+    step: "Step | None" = None,
+    pieces: "Sequence[Batch] | None" = None,
 ) -> tuple[Attempt, "Output"]:
-    """Step on the one batch, in the program's own way or another, until the outcome is clear."""
+    """Update on the one batch until the outcome is clear.
+
+    Args:
+        bench: Its trainer is borrowed, and ready.
+        batch: The examples.
+        rate: The learning rate, as it is to be told.
+        aim: What counts as memorized.
+        settings: How long to go on.
+        step: How to step, in place of the program's own way.
+        pieces: The examples as they are stepped on, one after the other and over again; the whole batch if None.
+    """
     losses: list[float] = []
     outcome = None
-    step = step or bench.trainer.step
-    while outcome is None and len(losses) < settings.steps:
-        output = step(batch)
+    output = None
+    for output in updates_of(step or bench.trainer.step, itertools.cycle(pieces or [batch]), settings.steps):
         losses.append(output.loss)
         outcome = _outcome(losses, partial(_score, bench, output, batch), aim, settings)
         bench.advance(len(losses), settings.steps)
+        if outcome is not None:
+            break
+    if output is None:
+        raise Skip("no step updated anything, so nothing can be memorized")
     return Attempt(rate, outcome or Outcome.UNFINISHED, tuple(losses), _score(bench, output, batch)), output
+
+
+def in_pieces(bench: "Bench", batch: "Batch") -> "list[Batch]":
+    """The batch as a program takes it: whole, or cut into usual batches where an update adds up several of them."""
+    from babysit import arrays
+
+    n, size = arrays.count(batch), bench.usual_size
+    if bench.accumulated == 1 or n <= size:
+        return [batch]
+    return [arrays.take(batch, range(start, min(n, start + size))) for start in range(0, n, size)]
 
 
 def _score(bench: "Bench", output: "Output", batch: "Batch") -> float:
@@ -200,12 +232,13 @@ def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", set
     """
     lower, higher = [own.learning_rate / 10**k for k in (1, 2, 3)], [own.learning_rate * 10**k for k in range(1, 8)]
     rates = lower if own.outcome is Outcome.DIVERGED else [*higher[:2], *lower[:2], *higher[2:]]
+    pieces = in_pieces(bench, batch)
     too_high = math.inf
     for rate in rates:
         if rate > too_high:
             continue
         with bench.borrowed(scale=0.0, learning_rate=rate):
-            tried, _ = attempt(bench, batch, rate, aim, settings)
+            tried, _ = attempt(bench, batch, rate, aim, settings, pieces=pieces)
         yield tried
         if tried.cures(aim.constant):
             return
@@ -216,10 +249,12 @@ def other_attempts(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", set
 def treated_attempts(bench: "Bench", batch: "Batch", aim: "Aim", settings: "Settings") -> Iterator[Treated]:
     """Attempts at the user's learning rate with one thing changed, each from the same start."""
     for treatment in treatments(bench, lambda trainer: Rprop(trainer).step):
+        prepared = treatment.prepare(batch)
+        pieces = None if treatment.name == PLAIN else in_pieces(bench, prepared)
         try:
             with bench.borrowed(scale=0.0) as trainer:
                 step, rate = treatment.begin(trainer), trainer.learning_rate
-                tried, _ = attempt(bench, treatment.prepare(batch), rate, aim, settings, step)
+                tried, _ = attempt(bench, prepared, rate, aim, settings, step, pieces)
         except LostError:
             raise
         except (Skip, TargetError):  # the program can't take the change: nothing is shown by it
@@ -228,18 +263,35 @@ def treated_attempts(bench: "Bench", batch: "Batch", aim: "Aim", settings: "Sett
 
 
 def affordable(bench: "Bench", wanted: int) -> int:
-    """Fewer examples for a network with less than two parameters for each number that it has to get right."""
+    """Fewer examples for a network with less than two parameters for each number that it has to get right.
+
+    Fewer, too, where batches are small: a step on so many examples then takes several times as long as the program's
+    own. Where each example holds many targets, as texts do, a usual batch is enough; else at least `FEW` are taken.
+    """
     from babysit import arrays
+    from babysit.bench import JOINED
     from babysit.trainer import SupportsParameters
 
+    usual, batch = bench.usual_size, bench.pool()[0]
+    enough = max(usual, min(max(FEW, JOINED * usual), math.ceil(wanted / _targets_each(batch))))
+    wanted = max(2, min(wanted, enough))
     if not bench.trainer.supports(SupportsParameters):
         return wanted
     size: int = sum(math.prod(p.shape) for p in bench.trainer.parameters().values())
-    batch = bench.pool()[0]
     with bench.borrowed() as trainer:
         scores = trainer.evaluate(batch, training=True).scores
     each = 1 if scores is None else math.prod(scores.shape) // arrays.count(batch)
     return max(2, min(wanted, size // (2 * max(1, each))))
+
+
+def _targets_each(batch: "Batch") -> int:
+    """Targets of an example."""
+    from array_api_compat import is_array_api_obj
+
+    from babysit import arrays
+
+    sizes = [math.prod(leaf.shape) for _, leaf in arrays.leaves(batch[1]) if is_array_api_obj(leaf)]
+    return max(1, sum(sizes) // arrays.count(batch))
 
 
 def own_attempt(
@@ -249,11 +301,12 @@ def own_attempt(
     from babysit import arrays
     from babysit.trainer import SupportsParameters
 
+    pieces = in_pieces(bench, batch)
     with bench.borrowed(scale=0.0) as trainer:
-        named = trainer.supports(SupportsParameters)
-        before = arrays.duplicate(dict(trainer.parameters())) if named else {}
-        own, output = attempt(bench, batch, trainer.learning_rate, aim, settings)
+        parameters = dict(trainer.parameters()) if trainer.supports(SupportsParameters) else {}
+        sizes = {name: math.prod(p.shape) for name, p in parameters.items()}
+        before = arrays.fingerprints(parameters)
+        own, output = attempt(bench, batch, trainer.learning_rate, aim, settings, pieces=pieces)
         final_scores = step_scores(bench, output, batch)
-        after = dict(trainer.parameters()) if named else {}
-        frozen = [name for name in before if arrays.same(before[name], after[name])]
-    return own, final_scores, frozen, {name: math.prod(p.shape) for name, p in before.items()}
+        moved = set(arrays.differing(before, arrays.fingerprints(dict(trainer.parameters())))) if parameters else set()
+    return own, final_scores, [name for name in sizes if name not in moved], sizes

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import statistics
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,23 +15,26 @@ from babysit.driven import Driven
 from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
 from babysit.target import Source
-from babysit.trainer import Batch, State, Trainer
+from babysit.trainer import Batch, State, SupportsSaveInto, Trainer
+from babysit.updates import updates_of
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
+LOOKED = 12  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take four steps
+JOINED = 4  # usual batches' examples in one made of several, at most, so that it needs not much more memory than they
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
 Show = Callable[[Callable[[], Iterable[Exhibit]]], None]  # takes what makes the exhibits, where they are looked at
 Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
-class _Later:
-    """Where some updates at the user's learning rate lead."""
+class _Kept:
+    """A state beside the original one: where some updates at the user's learning rate lead, or a check's snapshot."""
 
-    asked: int
-    made: int
     state: State
     generators: seeds.GlobalStates
+    asked: int | None  # updates; None for a snapshot
+    made: int
 
 
 class Bench:
@@ -54,11 +58,12 @@ class Bench:
         self.show: Show = lambda make: None  # noqa: ARG005
         self.source: Source | None = None
         self._generators = seeds.capture()
-        self._origin: State = arrays.independent(self.trainer.save())
+        self._copies_in_place = self.trainer.supports(SupportsSaveInto)
+        self._origin: State = self._saved(None)
         self._learning_rate = self.trainer.learning_rate
         self._scale = self.trainer.regularization_scale
         self._pools: dict[str, list[Batch]] = {}
-        self._later: _Later | None = None
+        self._kept: _Kept | None = None  # the second and last saved state, in memory that is used again
         self._shared: dict[Hashable, Any] = {}
 
     def restore(self) -> None:
@@ -68,7 +73,7 @@ class Bench:
             RestoreError: The trainer could not take its own state back.
         """
         try:
-            self.trainer.load(arrays.independent(self._origin))
+            self._load(self._origin)
             self.trainer.learning_rate = self._learning_rate
             self.trainer.regularization_scale = self._scale
         except TargetError as error:
@@ -100,31 +105,82 @@ class Bench:
         else:
             self.restore()
 
+    def _saved(self, unneeded: State | None) -> State:
+        """The trainer's state, in the memory of one that isn't needed any more where the trainer can do that."""
+        if not self._copies_in_place:
+            return arrays.independent(self.trainer.save())
+        return self.trainer.save() if unneeded is None else self.trainer.save_into(unneeded)
+
+    def _load(self, state: State) -> None:
+        """Put a state back; a trainer that may keep or overwrite what it loads gets a copy."""
+        self.trainer.load(state if self._copies_in_place else arrays.independent(state))
+
+    def snapshot(self) -> State:
+        """The state in which the trainer stands, saved where `trained` keeps its own, which it makes anew after that.
+
+        Whoever compares states bit for bit takes them from here one after the other and holds `arrays.fingerprints`:
+        there never are more than two saved states, this one and the original.
+
+        Returns:
+            The state, good until the next one is saved.
+        """
+        return self._keep(None, 0)
+
+    def _keep(self, asked: int | None, made: int) -> State:
+        unneeded = self._kept.state if self._kept and self._copies_in_place else None
+        self._kept = None  # half overwritten where saving fails, or in the way of the next one
+        state = self._saved(unneeded)
+        self._kept = _Kept(state, seeds.capture(), asked, made)
+        return state
+
     @contextlib.contextmanager
-    def trained(self, steps: int) -> Iterator[tuple[Driven, int]]:
+    def trained(self, steps: int, *, last: bool = False) -> Iterator[tuple[Driven, int]]:
         """The trainer after so many updates at the user's own settings, and how many were made; put back at the end.
 
         Fewer where the loss ceased to be finite. The latest such state is kept, so that several checks train once.
+
+        Args:
+            steps: How many.
+            last: Whether nobody is expected to ask for it again; its memory is then free inside already.
         """
         with self.borrowed() as trainer:
-            later = self._later
+            kept = self._kept
             if steps == 0:
                 made = 0
-            elif later is None or later.asked != steps:
+            elif kept is None or kept.asked != steps:
                 made = self._train(trainer, steps)
-                self._later = _Later(steps, made, arrays.independent(trainer.save()), seeds.capture())
+                if not last:
+                    self._keep(steps, made)
             else:
-                trainer.load(arrays.independent(later.state))
-                seeds.restore(later.generators)
-                made = later.made
+                self._load(kept.state)
+                seeds.restore(kept.generators)
+                made = kept.made
+            if last:
+                self._kept = kept = None
             yield trainer, made
 
     def _train(self, trainer: Driven, steps: int) -> int:
-        for done, batch in zip(range(1, steps + 1), self.stream(), strict=False):
-            if not math.isfinite(trainer.step(batch).loss):
-                return done
-            self.advance(done, steps)
-        return steps
+        made = 0
+        for output in updates_of(trainer.step, self.stream(), steps):
+            made += 1
+            if not math.isfinite(output.loss):
+                break
+            self.advance(made, steps)
+        return made
+
+    @property
+    def accumulated(self) -> int:
+        """Calls of `step` for one update, as it is from the first update to the second; 1 where that can't be told."""
+        return self.once("calls for an update", self._calls_for_an_update)
+
+    def _calls_for_an_update(self) -> int:
+        with self.borrowed() as trainer:
+            first = next(updates_of(trainer.step, self.stream(), 1), None)
+            if first is None or not first.updated:
+                return 1
+            before = trainer.steps
+            second = next(updates_of(trainer.step, self.stream(), 1), None)
+            return trainer.steps - before if second is not None and second.updated else 1
 
     def once(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
         """What `make` gives, made the first time that this key is asked for: checks share what was measured."""
@@ -170,30 +226,45 @@ class Bench:
         """The pool's training batches, over and over."""
         return itertools.cycle(self.pool())
 
-    def first_batches(self, examples: int) -> list[Batch]:
+    def first_batches(self, examples: int, most: int = LOOKED) -> list[Batch]:
         """Whole training batches of the pool until there are this many examples, or no more.
 
         Whole ones, so that batch normalization sees the sizes that training sees.
+
+        Args:
+            examples: How many are enough.
+            most: Batches at most.
         """
         chosen: list[Batch] = []
         total = 0
-        for batch in self.pool():
+        for batch in self.pool()[:most]:
             chosen.append(batch)
             total += arrays.count(batch)
             if total >= examples:
                 break
         return chosen
 
-    def subset(self, examples: int) -> Batch:
-        """One batch of this many training examples (fewer if the pool is smaller), spread evenly over the pool.
+    @property
+    def usual_size(self) -> int:
+        """Examples of a usual training batch: the median of the pool's."""
+        return int(statistics.median_high([arrays.count(batch) for batch in self.pool()]))
 
-        Spread evenly, since a loader that doesn't shuffle may begin with examples of one class alone.
+    def subset(self, examples: int, most: int | None = None) -> Batch:
+        """One batch of this many training examples, spread evenly over the pool.
+
+        Spread evenly, since a loader that doesn't shuffle may begin with examples of one class alone. Fewer where the
+        pool is smaller, and where batches are small: four times a usual batch at most, which then needs not much more
+        memory and time than training does.
+
+        Args:
+            examples: How many are wanted.
+            most: How many it may have, in place of that limit.
         """
         pool = self.pool()
         shapes = _shapes(pool[0])
         alike = [batch for batch in pool if _shapes(batch) == shapes]
         places = [(b, i) for b, batch in enumerate(alike) for i in range(arrays.count(batch))]
-        wanted = min(examples, len(places))
+        wanted = min(examples, most or JOINED * self.usual_size, len(places))
         chosen: dict[int, list[int]] = {}
         for k in range(wanted):
             place, example = places[k * len(places) // wanted]

@@ -2,16 +2,22 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from babysit.labels import at_label, entropy, flat_rows, holds_classes, log_sum_exp, safe_log
+from babysit import blocks
+from babysit.labels import at_label, entropy, holds_classes, likeliest, log_sum_exp, safe_log
 
 Array: TypeAlias = Any
 IGNORED = -100  # the label that PyTorch's losses leave out
+
+
+def _log_at_label(rows: Array, truth: Array) -> Array:
+    """The logarithm of the label's probability; of labels alone it is taken once they are picked."""
+    return at_label(safe_log(rows), truth) if truth.ndim == 2 else safe_log(at_label(rows, truth))
 
 
 @dataclass(frozen=True)
@@ -34,30 +40,45 @@ class Classification:
             "entropy of the labels": self.constant_loss(targets),
         }
 
-    def _axis(self, x: Array) -> int:
+    def axis_of(self, x: Array) -> int:
         """The axis of the classes."""
         return self.axis if x.shape[self.axis] == self.classes else -1 if self.axis == 1 else 1
 
-    def _pairs(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        """Scores (M, C), and labels (M,) or probabilities (M, C), positions flattened and ignored labels dropped."""
+    def _pairs(self, scores: Array, targets: Array) -> Iterator[tuple[Array, Array]]:
+        """Scores (m, C), and labels (m,) or probabilities (m, C), block by block; ignored labels are dropped."""
         xp = array_namespace(scores, targets)
-        rows = flat_rows(scores, self._axis(scores))
+        axis = self.axis_of(scores)
         if targets.shape == scores.shape and scores.ndim > 1:
-            return rows, flat_rows(targets, self._axis(targets))
+            others = blocks.rows(targets, self.axis_of(targets))
+            yield from ((rows, truth) for (_, rows), (_, truth) in zip(blocks.rows(scores, axis), others, strict=True))
+            return
         labels = xp.astype(xp.reshape(targets, (-1,)), xp.int64)
-        return rows[labels >= 0], labels[labels >= 0]
+        for start, rows in blocks.rows(scores, axis):
+            own = labels[start : start + rows.shape[0]]
+            yield (rows, own) if bool(xp.all(own >= 0)) else (rows[own >= 0], own[own >= 0])
 
-    def _labelled(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        """As `_pairs`, the likeliest label in place of probabilities."""
-        rows, truth = self._pairs(scores, targets)
-        return rows, array_namespace(truth).argmax(truth, axis=1) if truth.ndim == 2 else truth
+    def _mean(self, scores: Array, targets: Array, each: Callable[[Array, Array], Array]) -> float:
+        """The mean of a number for each row, (m, C) and its truth -> (m,); NaN where all labels are ignored."""
+        total, count = 0.0, 0
+        for rows, truth in self._pairs(scores, targets):
+            values = each(rows, truth)
+            total, count = total + float(array_namespace(values).sum(values)), count + values.shape[0]
+        return total / count if count else math.nan
+
+    def weight(self, targets: Array) -> int:
+        """How many labels are not ignored."""
+        if any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
+            return math.prod(targets.shape) // self.classes
+        xp = array_namespace(targets)
+        return int(xp.sum(xp.astype(targets >= 0, xp.int64)))
 
     def _shares(self, targets: Array) -> list[float]:
         """The frequency of each class, at least of those that occur."""
         xp = array_namespace(targets)
         for axis in {1, -1} if targets.ndim > 1 else ():
             if holds_classes(targets, axis, self.classes):
-                return [float(v) for v in xp.mean(flat_rows(targets, axis), axis=0)]
+                total = sum(xp.sum(block, axis=0) for _, block in blocks.rows(targets, axis))
+                return [float(v) for v in total / (math.prod(targets.shape) // self.classes)]
         labels = xp.reshape(targets, (-1,))
         labels = labels[labels >= 0]
         _, counts = xp.unique_counts(labels)
@@ -73,19 +94,18 @@ class Classification:
 
     def score(self, scores: Array, targets: Array) -> float:
         """Share of labels with the highest score."""
-        rows, labels = self._labelled(scores, targets)
-        xp = array_namespace(rows)
-        return float(xp.mean(xp.astype(xp.argmax(rows, axis=1) == labels, xp.float64)))
+        xp = array_namespace(scores)
+        return self._mean(
+            scores, targets, lambda rows, truth: xp.astype(xp.argmax(rows, axis=1) == likeliest(truth), xp.float64)
+        )
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean cross-entropy of the softmax of the scores."""
-        rows, truth = self._pairs(scores, targets)
-        return float(array_namespace(rows).mean(log_sum_exp(rows) - at_label(rows, truth)))
+        return self._mean(scores, targets, lambda rows, truth: log_sum_exp(rows) - at_label(rows, truth))
 
     def probability_loss(self, scores: Array, targets: Array) -> float:
         """Mean of -ln p(label), the scores being p."""
-        rows, truth = self._pairs(scores, targets)
-        return float(-array_namespace(rows).mean(at_label(safe_log(rows), truth)))
+        return -self._mean(scores, targets, _log_at_label)
 
     def multiples(self, targets: Array) -> tuple[float, ...]:  # noqa: ARG002
         """A cross-entropy is in nats."""
@@ -162,11 +182,13 @@ class Hinge(Classification):
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean over examples of the sum of violated margins."""
-        rows, labels = self._labelled(scores, targets)
-        xp = array_namespace(rows)
-        margins = rows - at_label(rows, labels)[:, None] + self.margin
-        violated = xp.where(margins > 0, margins, xp.zeros_like(margins))
-        return float(xp.mean(xp.sum(violated, axis=1))) - self.margin  # the label's own term is the margin
+
+        def violated(rows: Array, truth: Array) -> Array:
+            xp = array_namespace(rows)
+            margins = rows - at_label(rows, likeliest(truth))[:, None] + self.margin
+            return xp.sum(xp.where(margins > 0, margins, xp.zeros_like(margins)), axis=1)
+
+        return self._mean(scores, targets, violated) - self.margin  # the label's own term is the margin
 
     def probability_loss(self, scores: Array, targets: Array) -> float:  # noqa: ARG002
         """A hinge takes no probabilities."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from babysit.curves import Course, Gain
     from babysit.monitoring import Run, Weights
 
-EARLY = 3  # moments at which weights may still be on their way from where they were drawn
+EARLY = 2  # looks at which weights may still be on their way from where they were drawn
 SHOWN = 60  # losses in a finding's evidence, at most
 
 
@@ -233,11 +233,11 @@ def slow_start(measured: "Measurement", settings: "Settings") -> Iterator[Findin
 
 def _warms_up(run: "Run", until: float, settings: "Settings") -> bool:
     """Whether updates grew until the loss dropped, and outgrew their gradients; momentum has gathered by then."""
-    at = [i for i, m in enumerate(run.moments) if curves.WINDOW <= m.step <= until * len(run.losses)]
+    at = [i for i, update in enumerate(run.weighed) if curves.WINDOW <= update <= until * len(run.losses)]
     if len(at) < 2:
         return False
     first, last = at[0], at[-1]
-    linear = run.moments[last].step / run.moments[first].step
+    linear = run.weighed[last] / run.weighed[first]
     growths = []
     for w in run.weights:
         lengths = [w.ratios[i] * w.norms[i] for i in (first, last)]

@@ -230,7 +230,8 @@ class Surface:
     Attributes:
         scale: Of the regularization.
         loss: Its value, by part.
-        gradients: By part, then by parameter; the parts beside the total only where they can be told apart.
+        parts: Of the loss: the total, and the others where they can be told apart.
+        reached: Parameters that have a gradient at all.
         epsilon: The relative rounding of the loss.
         lines: What was looked at.
         unreached: Parameters that get no gradient of the data loss: none at all, or zeros up to rounding.
@@ -241,7 +242,9 @@ class Surface:
         self.scale = trainer.regularization_scale
         output = trainer.evaluate(batch, training=True)
         self.loss = _losses(output)
-        self.gradients = _gradients(trainer, batch)
+        self._total, self._penalty = _gradients(trainer, batch)
+        self.parts = PARTS if self._penalty else PARTS[:1]
+        self.reached = frozenset(self._total)
         parameters = trainer.parameters()
         self.epsilon = _epsilon([parameters[name] for name in names], output)
         self.lines: list[Line] = []
@@ -252,17 +255,19 @@ class Surface:
         """Of the loss."""
         return abs(self.loss["data"]) + abs(self.loss["penalty"])
 
+    def forget(self) -> None:
+        """Let go of the gradients, as large as the network; what was seen by them stays."""
+        self._total, self._penalty = {}, {}
+
     def not_finite(self) -> list[str]:
         """Parameters whose gradient is not finite."""
-        total = self.gradients["total"]
-        return [name for name in self.names if name in total and not arrays.all_finite(total[name])]
+        return [name for name in self.names if name in self._total and not arrays.all_finite(self._total[name])]
 
     def _unreached(self) -> Iterator[str]:
-        total, data = self.gradients["total"], self.gradients.get("data", self.gradients["total"])
-        room = 8 if data is not total else 0  # epsilons
+        room = 8 if self._penalty else 0  # epsilons
         for name in self.names:
-            g = total.get(name)
-            if g is None or _largest(data[name]) <= room * _precision(g) * _largest(g):
+            g = self._total.get(name)
+            if g is None or _largest(self._gradient("data", name)) <= room * _precision(g) * _largest(g):
                 yield name
 
     def slopes(self, entries: Mapping[str, int], advance: Callable[[int, int], None]) -> list[Slopes]:
@@ -281,9 +286,8 @@ class Surface:
         if self.size and self.noise("total") > LOUD * self._floor("total"):
             self.epsilon = self.noise("total") / self.size
             self._look(entries, advance)
-        parts = list(self.gradients)  # the total, or all
-        noise = {part: self.noise(part) for part in parts}
-        return [Slopes(*(line.slope(part, noise[part], self.steps) for part in parts)) for line in self.lines]
+        noise = {part: self.noise(part) for part in self.parts}
+        return [Slopes(*(line.slope(part, noise[part], self.steps) for part in self.parts)) for line in self.lines]
 
     def noise(self, part: str) -> float:
         """The rounding of a part of the loss, as most lines show it."""
@@ -302,18 +306,30 @@ class Surface:
         """Every line at a wide step; where that does not agree, at narrower ones, as far as the noise allows."""
         self.lines, close = [], max(CLOSE, self._share)
         for done, (name, count) in enumerate(entries.items(), start=1):
-            start = self._start(name)
-            for draw, place in enumerate(self._places(name, count)):
-                self.lines.append(line := self._line(name, place, draw, start))
-                self._move(line, start)
-                if not line.is_right(close, line.levels["total"][0].central):
-                    self._move(line, start)
+            self._begin(name, count, close)
             advance(done, len(entries) + 1)
         for line in self.lines:
-            while not line.settled(self.noise("total"), self._audible, close):
-                self._move(line, self._start(line.parameter))
+            if not line.settled(self.noise("total"), self._audible, close):
+                self._settle(line, close)
 
-    def _places(self, name: str, count: int) -> list[tuple[int, ...]]:
+    def _begin(self, name: str, count: int, close: float) -> None:
+        """The lines of one parameter: a wide step each, and a narrower one where that does not agree."""
+        start, gradients = self._start(name), self._gradients(name)
+        for draw, place in enumerate(self._places(name, count, gradients["total"])):
+            way = self._way(name, place, draw, gradients["total"])
+            self.lines.append(line := self._line(name, place, draw, start, way, gradients))
+            self._move(line, start, way, gradients)
+            if not line.is_right(close, line.levels["total"][0].central):
+                self._move(line, start, way, gradients)
+
+    def _settle(self, line: Line, close: float) -> None:
+        """Look at narrower steps, until more of them would not help."""
+        start, gradients = self._start(line.parameter), self._gradients(line.parameter)
+        way = self._way(line.parameter, line.place, line.draw, gradients["total"])
+        while not line.settled(self.noise("total"), self._audible, close):
+            self._move(line, start, way, gradients)
+
+    def _places(self, name: str, count: int, total: "Array") -> list[tuple[int, ...]]:
         """All entries together first; then some alone, where the gradient is largest, or half of them anywhere.
 
         Without a gradient, all entries together, several times, since a move at random may happen to change little.
@@ -322,14 +338,15 @@ class Surface:
 
         if name in self.unreached:
             return [()] * DRAWS
-        gradient = arrays.on_host(self._gradient("total", name))
-        sizes: Any = np.abs(gradient).reshape(-1)
-        count = min(count, sizes.size) if sizes.size > 1 else 0
-        top = count if self.epsilon >= SINGLE else -(-count // 2)
-        largest: Any = np.argpartition(sizes, -top)[-top:] if top else []
-        drawn = np.random.default_rng(0).choice(sizes.size, count, replace=False)
-        chosen = list(dict.fromkeys([*map(int, largest), *map(int, drawn)]))[:count]
-        return [(), *(tuple(map(int, np.unravel_index(k, gradient.shape))) for k in chosen)]
+        shape = tuple(total.shape)
+        size = math.prod(shape)
+        count = min(count, size) if size > 1 else 0
+        if not count:
+            return [()]
+        largest = _largest_places(total, count if self.epsilon >= SINGLE else -(-count // 2))
+        drawn = np.random.default_rng(0).choice(size, count, replace=False)
+        chosen = list(dict.fromkeys([*largest, *map(int, drawn)]))[:count]
+        return [(), *(tuple(map(int, np.unravel_index(k, shape))) for k in chosen)]
 
     @property
     def _share(self) -> float:
@@ -339,52 +356,93 @@ class Surface:
     def _start(self, name: str) -> "Array":
         return arrays.duplicate(self.trainer.parameters()[name])
 
-    def _gradient(self, part: str, name: str) -> "Array":
-        """Zeros where there is none."""
-        found = self.gradients[part].get(name)
-        return arrays.zeros_like(self.trainer.parameters()[name]) if found is None else found
+    def _gradients(self, name: str) -> "dict[str, Array]":
+        """Of one parameter, by part."""
+        return {part: self._gradient(part, name) for part in self.parts}
 
-    def _line(self, name: str, place: tuple[int, ...], draw: int, start: "Array") -> Line:
-        way = self._way(name, place, draw, start)
-        slopes = {part: arrays.dot(self._gradient(part, name), way) for part in self.gradients}
-        own = (
-            max(1.0, abs(arrays.dot(start, way)))
-            if place
-            else max(arrays.norm(start), 1.0) / math.sqrt(math.prod(start.shape))
-        )
+    def _gradient(self, part: str, name: str) -> "Array":
+        """Zeros where there is none. That of the data is what the penalty leaves of the total."""
+        total = self._total.get(name)
+        if total is None:
+            return arrays.zeros_like(self.trainer.parameters()[name])
+        if part == "total" or not self._penalty:
+            return total
+        return self._penalty[name] if part == "penalty" else total - self._penalty[name]
+
+    def _line(
+        self,
+        name: str,
+        place: tuple[int, ...],
+        draw: int,
+        start: "Array",
+        way: "Array | None",
+        gradients: "Mapping[str, Array]",
+    ) -> Line:
+        if way is None:
+            slopes = {part: float(g[place]) for part, g in gradients.items()}
+            own = max(1.0, abs(float(start[place])))
+        else:
+            slopes = {part: arrays.dot(g, way) for part, g in gradients.items()}
+            own = max(arrays.norm(start), 1.0) / math.sqrt(math.prod(start.shape))
         widest, slope = self._share * own, abs(slopes["total"])
         step = min(widest, self._share * self.size / slope) if slope > 0 else widest
         return Line(name, place, draw, slopes, max(step, NARROWEST * widest))
 
-    def _way(self, name: str, place: tuple[int, ...], draw: int, start: "Array") -> "Array":
-        """One entry, or all: uphill by the gradient, where the slope is steepest, and by chance where there is none."""
+    def _way(self, name: str, place: tuple[int, ...], draw: int, total: "Array") -> "Array | None":
+        """All entries: uphill by the gradient, where the slope is steepest, and by chance where there is none.
+
+        None for one entry alone. Signs are held as bytes, a quarter of the parameter's own size or less.
+        """
         import numpy as np
 
-        shape = tuple(start.shape)
         if place:
-            way = np.zeros(shape)
-            way[place] = 1
+            return None
+        drawn = np.random.default_rng([self.steps, draw])
+        xp = array_namespace(total)
+        if name in self.unreached:
+            way = arrays.zeros_like(total)
         else:
-            way = np.random.default_rng([self.steps, draw]).standard_normal(shape)
-            uphill = np.sign(arrays.on_host(self._gradient("total", name)))
-            way = way if name in self.unreached else np.where(uphill == 0, np.sign(way), uphill)
-        return array_namespace(start).asarray(way, dtype=start.dtype, device=device(start))
+            way = xp.zeros(tuple(total.shape), dtype=xp.int8, device=device(total))
+        for along, slope in arrays.pieces(way, total):
+            chance = drawn.standard_normal(tuple(along.shape))
+            if name not in self.unreached:
+                uphill = np.sign(arrays.on_host(slope))
+                chance = np.where(uphill == 0, np.sign(chance), uphill)
+            along[...] = xp.asarray(chance, dtype=along.dtype, device=device(along))
+        return way
 
-    def _move(self, line: Line, start: "Array") -> None:
+    def _move(self, line: Line, start: "Array", way: "Array | None", gradients: "Mapping[str, Array]") -> None:
         """Look a step ahead and a step behind."""
-        step, way = line.next_step, self._way(line.parameter, line.place, line.draw, start)
-        sides: dict[str, list[float]] = {part: [] for part in self.gradients}
+        step = line.next_step
+        sides: dict[str, list[float]] = {part: [] for part in self.parts}
         for signed in (step, -step):
-            there = start + signed * way
+            there = _at(start, signed, way, line.place)
             self.trainer.set_parameters({line.parameter: there})
+            predicted = {part: _change(g, start, there, line.place) for part, g in gradients.items()}
+            del there
             losses = _losses(self.trainer.evaluate(self.batch, training=True))
             line.unmoved &= losses["total"] == self.loss["total"]
             for part, slopes in sides.items():
-                predicted = arrays.dot(self._gradient(part, line.parameter), there - start)
-                slopes.append((losses[part] - self.loss[part] - predicted) / signed)
+                slopes.append((losses[part] - self.loss[part] - predicted[part]) / signed)
         self.trainer.set_parameters({line.parameter: start})
         for part, (ahead, behind) in sides.items():
             line.levels.setdefault(part, []).append(Level(step, ahead, behind))
+
+
+def _at(start: "Array", step: float, way: "Array | None", place: tuple[int, ...]) -> "Array":
+    """A step away, along the way or in one place."""
+    if way is not None:
+        return arrays.plus(start, step, way)
+    there = arrays.duplicate(start)
+    there[place] += step
+    return there
+
+
+def _change(gradient: "Array", start: "Array", there: "Array", place: tuple[int, ...]) -> float:
+    """What the gradient predicts for the very move, rounded as the parameters are."""
+    if place:
+        return float(gradient[place]) * float(there[place] - start[place])
+    return sum(arrays.dot(g, b - a) for g, a, b in arrays.pieces(gradient, start, there))
 
 
 def _losses(output: "Output") -> dict[str, float]:
@@ -408,27 +466,41 @@ def _epsilon(parameters: Sequence["Array"], output: "Output") -> float:
 
 
 def _precision(x: "Array") -> float:
-
     return float(array_namespace(x).finfo(x.dtype).eps)
 
 
 def _largest(x: "Array") -> float:
-
-    xp = array_namespace(x)
-    return float(xp.max(xp.abs(x))) if math.prod(x.shape) else 0.0
+    return max(map(abs, arrays.extremes(x))) if math.prod(x.shape) else 0.0
 
 
-def _gradients(trainer: "Driven", batch: "Batch") -> dict[str, Mapping[str, "Array"]]:
-    """The gradient, and where the penalty's strength can be doubled, its parts: what that adds is the penalty's own."""
-    output, found = trainer.gradients(batch)
-    total = arrays.duplicate(dict(found))
+def _largest_places(x: "Array", count: int) -> list[int]:
+    """Where the largest entries are, counted in C order."""
+    import numpy as np
+
+    found: list[tuple[float, int]] = []
+    passed = 0
+    for (piece,) in arrays.pieces(x):
+        sizes: Any = np.abs(arrays.on_host(piece)).reshape(-1)
+        top: Any = np.argpartition(sizes, -min(count, sizes.size))[-min(count, sizes.size) :]
+        found += [(float(sizes[k]), passed + int(k)) for k in top]
+        passed += sizes.size
+    return [place for _, place in (found if len(found) == count else sorted(found)[-count:])]
+
+
+def _gradients(trainer: "Driven", batch: "Batch") -> "tuple[dict[str, Array], dict[str, Array]]":
+    """The gradient, and where the penalty's strength can be doubled, its part of it: what that adds; else nothing.
+
+    No more than two copies of a gradient are held at once.
+    """
+    output, total = trainer.gradients(batch)
+    total = {name: arrays.duplicate(total.pop(name)) for name in list(total)}
     scale = trainer.regularization_scale
     if not scale or not output.penalty:
-        return {"total": total}
+        return total, {}
     trainer.regularization_scale = 2 * scale
     doubled, more = trainer.gradients(batch)
-    penalty = {name: more[name] - g for name, g in total.items() if name in more}
+    penalty = {name: more.pop(name) - g for name, g in total.items() if name in more}
     trainer.regularization_scale = scale
     if not math.isclose(doubled.penalty, 2 * output.penalty, rel_tol=1e-3) or len(penalty) < len(total):
-        return {"total": total}
-    return {"total": total, "data": {name: g - penalty[name] for name, g in total.items()}, "penalty": penalty}
+        return total, {}
+    return total, penalty

@@ -24,6 +24,7 @@ from babysit.trainer import (
     SupportsParameters,
     SupportsRanks,
     SupportsRegularization,
+    SupportsSaveInto,
     SupportsTrace,
     Trainer,
     Visit,
@@ -223,6 +224,21 @@ class Driven:
         with self._guard("save()"):
             return self._trainer.save()
 
+    def save_into(self, state: State) -> State:
+        """The trainer's state, in the arrays of one that is not needed any more.
+
+        Raises:
+            Skip: The trainer can't.
+        """
+        trainer: SupportsSaveInto = self._power(SupportsSaveInto, "save into a state")
+        with self._guard("save_into(state)"):
+            return trainer.save_into(state)
+
+    @property
+    def placement(self) -> str:
+        """Where states are saved, if not beside the program's own; empty where that isn't told."""
+        return str(self._trainer.placement) if isinstance(self._trainer, SupportsSaveInto) else ""
+
     def load(self, state: State) -> None:
         """Put a state back."""
         with self._guard("load(state)"):
@@ -270,8 +286,10 @@ class Driven:
         with self._guard("set_parameters(values)"):
             trainer.set_parameters(values)
 
-    def gradients(self, batch: Batch) -> tuple[Output, Mapping[str, Array]]:
+    def gradients(self, batch: Batch) -> tuple[Output, dict[str, Array]]:
         """Gradients of loss plus penalty by parameter, averaged over ranks; none for what the loss doesn't reach.
+
+        A dict of the caller's own; its arrays may be those that the program computes with.
 
         Raises:
             Skip: The trainer has none to show.
@@ -281,7 +299,10 @@ class Driven:
             self.ranks.agree("gradients(batch)")
             output, found = trainer.gradients(self.ranks.share(batch))
             every = self.ranks.gather(dict(found))
+        del found  # whoever lets go of a gradient frees it
         output = self._output("gradients(batch)", output)
+        if len(every) == 1:
+            return output, every[0]
         names = dict.fromkeys(name for own in every for name in own)  # a parameter that some ranks alone reach is one
         return output, {name: sum(own[name] for own in every if name in own) / len(every) for name in names}
 

@@ -4,10 +4,9 @@ Soft targets have an entropy of their own; equal inputs with different targets c
 model that reads from left to right can't know the first word.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
@@ -33,8 +32,8 @@ def floor(task: "Task", batch: Batch) -> tuple[float, float]:
     labelled = task.name in ("classification", "hinge")
     if labelled and not (truth.ndim == 1 or (truth.ndim == 2 and truth.shape[1] in (1, getattr(task, "classes", 1)))):
         return NOTHING  # a label for each position, whose inputs nobody knows
-    keys = [tuple(x[i].tobytes() for x in seen) for i in range(len(seen[0]))]
-    return _left(task, truth, keys, soft=task.metric == "accuracy" and arrays.is_floating(truth))
+    keys = [hash(tuple(hash(x[i].tobytes()) for x in seen)) for i in range(len(seen[0]))]
+    return _left(task, truth, np.array(keys), soft=task.metric == "accuracy" and arrays.is_floating(truth))
 
 
 def _are_next_tokens(truth: Array, inputs: list[Any]) -> bool:
@@ -51,25 +50,39 @@ def _of_texts(task: "Task", tokens: Array, inputs: list[Any]) -> tuple[float, fl
     texts = [x for x in inputs if tokens.ndim == 2 and x.ndim == 2 and x.shape[1] >= tokens.shape[1]]
     if not texts:
         return NOTHING
-    keys: list[Hashable] = []
-    scored = []
-    for i, row in enumerate(arrays.on_host(tokens)):
-        read = 0
-        for t, token in enumerate(row):
-            read = hash((read, *(x[i, t].item() for x in texts)))
-            if token >= 0:
-                keys.append((t, read))
-                scored.append(i * len(row) + t)
+    rows = arrays.on_host(tokens)
+    count, length = rows.shape
+    keys = np.empty((count, length), dtype=np.int64)
+    read = np.zeros(count, dtype=np.int64)  # a number for all that was read up to a place, equal where that is
+    for t in range(length):
+        for x in texts:
+            read = _numbered(read * count + _numbered(x[:, t]))
+        keys[:, t] = t * count + read
+    scored = np.flatnonzero(rows >= 0)
+    if not len(scored):
+        return NOTHING
     flat = array_namespace(tokens).reshape(tokens, (-1,))
-    return _left(task, arrays.take(flat, scored), keys, soft=False) if scored else NOTHING
+    return _left(task, arrays.take(flat, scored.tolist()), keys.reshape(-1)[scored], soft=False)
 
 
-def _left(task: "Task", truth: Array, keys: Sequence[Hashable], *, soft: bool) -> tuple[float, float]:
-    """What the best prediction for each key leaves; targets that are no certain ones leave something by themselves."""
-    groups = defaultdict(list)
-    for place, key in enumerate(keys):
-        groups[key].append(place)
-    unsure = [arrays.take(truth, places) for places in groups.values() if len(places) > 1 or soft]
+def _numbered(values: Array) -> Array:
+    """Equal values as equal numbers, from 0 up."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _left(task: "Task", truth: Array, keys: Array, *, soft: bool) -> tuple[float, float]:
+    """What the best prediction for each key leaves; targets that are no certain ones leave something by themselves.
+
+    Args:
+        task: What targets mean.
+        truth: They, (N, ...).
+        keys: Whole numbers, (N,), equal where the inputs are.
+        soft: Whether one target alone may be uncertain.
+    """
+    places = np.argsort(keys, kind="stable")
+    _, first, often = np.unique(keys[places], return_index=True, return_counts=True)
+    groups = [places[a : a + n].tolist() for a, n in zip(first, often, strict=True) if n > 1 or soft]
+    unsure = [arrays.take(truth, group) for group in sorted(groups)]  # the first to come first, whatever its hash
     shares = [arrays.count(part) / len(keys) for part in unsure]
     loss = sum(share * max(0.0, task.constant_loss(part)) for share, part in zip(shares, unsure, strict=True))
     if task.metric == "R²":

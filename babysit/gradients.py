@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.differences import CLOSE, RESOLVED, Slope, Slopes, Surface
+from babysit.differences import CLOSE, DRAWS, RESOLVED, Slope, Slopes, Surface
 from babysit.errors import Skip
+from babysit.updates import CALLS
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 SAME = 1e-4  # share of itself by which a loss may differ from pass to pass: summed in another order, no more than that
 REST = 30  # passes in which what a training pass carries along comes to rest; the power method gains a digit in a few
-ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 FINEST = 1e-14  # squared share of an update's gradient that is rounding, in single precision
 
 
@@ -73,7 +73,7 @@ class Look:
     """What was found at one time.
 
     Args:
-        surface: The loss there.
+        surface: The loss there, without its gradients.
         slopes: Of the parameters that get a gradient.
         unreached: By name of those that get none, the steepest slope of the data loss along moves at random.
         not_finite: Parameters whose gradient is not finite.
@@ -106,8 +106,11 @@ def look(bench: "Bench", batch: "Batch", steps: int, names: list[str], settings:
         return None
     found = _slopes(bench, surface, settings)
     if any(slopes.total.differs(CLOSE, RESOLVED) for slopes in found.slopes):
+        surface.forget()
         _come_to_rest(bench, trainer)
-        found = _slopes(bench, Surface(trainer, batch, names, steps), settings)
+        surface = Surface(trainer, batch, names, steps)
+        found = _slopes(bench, surface, settings)
+    surface.forget()
     return found
 
 
@@ -125,7 +128,7 @@ def steady(trainer: "Driven", batch: "Batch") -> str:
 def _slopes(bench: "Bench", surface: Surface, settings: "Settings") -> Look:
     broken, cut_off = surface.not_finite(), surface.unreached
     alone = max(0, min(settings.entries, settings.lines // len(surface.trainer.parameters()) - 1))
-    entries = {name: 0 if name in cut_off else alone for name in surface.names if name not in broken}
+    entries = {name: 0 if name in cut_off else alone for name in _chosen(surface, broken, settings.lines)}
     found = surface.slopes(entries, bench.advance)
     moves: dict[str, list[Slope]] = {}
     for slopes in found:
@@ -136,6 +139,22 @@ def _slopes(bench: "Bench", surface: Surface, settings: "Settings") -> Look:
         {name: _steepest(own) for name, own in moves.items() if name in cut_off},
         broken,
     )
+
+
+def _chosen(surface: Surface, broken: list[str], lines: int) -> list[str]:
+    """The parameters to look at: all of them, or as many as there are lines, evenly spaced, of those with a gradient.
+
+    Of those without one, at which several moves each are needed, as many as that allows.
+    """
+    reached = [name for name in surface.names if name not in surface.unreached and name not in broken]
+    cut_off = [name for name in surface.names if name in surface.unreached and name not in broken]
+    chosen = {*_evenly(reached, lines), *_evenly(cut_off, max(1, lines // DRAWS))}
+    return [name for name in surface.names if name in chosen]
+
+
+def _evenly(names: list[str], most: int) -> list[str]:
+    count = min(most, len(names))
+    return [names[k * len(names) // count] for k in range(count)]
 
 
 def _steepest(slopes: list[Slope]) -> Slope:
@@ -161,44 +180,38 @@ def unreached(looks: list[Look]) -> Iterator[Unreached]:
     """Parameters without a gradient whenever they were looked at."""
     for name in looks[-1].unreached:
         if all(name in found.unreached for found in looks):
-            absent = all(name not in found.surface.gradients["total"] for found in looks)
+            absent = all(name not in found.surface.reached for found in looks)
             yield Unreached(name, absent, tuple(found.unreached[name] for found in looks))
 
 
 def used_gradients(bench: "Bench", updates: int) -> UsedGradients:
-    """The gradients of so many updates from the start, regularization off."""
+    """The gradients of so many updates from the start, regularization off, as samples of their entries."""
     from babysit import arrays
+    from babysit.sampling import Sample
 
+    left, left_rest = _left(bench)
     found: list[Update] = []
     own: dict[str, Array] = {}
     before: dict[str, Array] = {}
-    left = left_rest = math.nan
     with bench.borrowed(scale=0.0) as trainer:
-        for call, batch in enumerate(itertools.islice(bench.stream(), ACCUMULATED * updates)):
-            here, gradient = arrays.duplicate(dict(trainer.parameters())), _gradient(trainer, batch)
+        sample, here = Sample(trainer.parameters()), arrays.fingerprints(dict(trainer.parameters()))
+        for batch in itertools.islice(bench.stream(), CALLS * updates):
+            gradient = sample.of(trainer.gradients(batch)[1])
             output = trainer.step(batch)
             if not math.isfinite(output.loss):
                 break
-            if call == 0:
-                left, left_rest = _left(trainer, batch, here, gradient)
             own = _sum(own, gradient)
             if not output.updated:
                 continue
-            if not arrays.differing(here, dict(trainer.parameters())):
+            there = arrays.fingerprints(dict(trainer.parameters()))
+            if not arrays.differing(here, there):
                 break  # the gradients that the step used, if any, are not those of these parameters
-            used = arrays.duplicate(dict(trainer.last_gradients()))
+            used = sample.of(trainer.last_gradients())
             found += [_update(own, before, used)] if before else []
             if len(found) == updates - 1:
                 break
-            own, before = {}, used
+            own, before, here = {}, used, there
     return UsedGradients(tuple(found), left, left_rest)
-
-
-def _gradient(trainer: "Driven", batch: "Batch") -> dict[str, "Array"]:
-    from babysit import arrays
-
-    gradient: dict[str, Array] = arrays.duplicate(dict(trainer.gradients(batch)[1]))
-    return gradient
 
 
 def _sum(one: Mapping[str, "Array"], other: Mapping[str, "Array"]) -> dict[str, "Array"]:
@@ -207,16 +220,19 @@ def _sum(one: Mapping[str, "Array"], other: Mapping[str, "Array"]) -> dict[str, 
     }
 
 
-def _left(
-    trainer: "Driven", batch: "Batch", here: Mapping[str, "Array"], gradient: Mapping[str, "Array"]
-) -> tuple[float, float]:
+def _left(bench: "Bench") -> tuple[float, float]:
     """How much of a gradient is added to the next one at the same place: none, unless the program sums them up."""
     from babysit import arrays
+    from babysit.sampling import Sample
 
-    there = arrays.duplicate(dict(trainer.parameters()))
-    trainer.set_parameters(here)
-    again = _gradient(trainer, batch)
-    trainer.set_parameters(there)
+    with bench.borrowed(scale=0.0) as trainer:
+        batch = next(bench.stream())
+        sample, here = Sample(trainer.parameters()), arrays.duplicate(dict(trainer.parameters()))
+        gradient = sample.of(trainer.gradients(batch)[1])
+        if not math.isfinite(trainer.step(batch).loss):
+            return math.nan, math.nan
+        trainer.set_parameters(here)
+        again = sample.of(trainer.gradients(batch)[1])
     change = {name: again[name] - g for name, g in gradient.items() if name in again}
     length = _dot(gradient, gradient)
     share = _dot(change, gradient) / length if length > 0 else math.nan

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from babysit.check import rule
 from babysit.dataset import Leaf
 from babysit.report import Finding
+from babysit.significance import chi2_lower_tail
 
 if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings
@@ -218,8 +219,7 @@ def per_batch_preprocessing(measured: "Measurement", settings: "Settings") -> It
         k, r = leaf.batches - 1, leaf.batch_variation
         if not (k >= 1 and r <= settings.batch_variation):
             continue
-        log_chance = k / 2 * math.log(max(k * r / 2, 1e-300)) - math.lgamma(k / 2 + 1)
-        if log_chance <= math.log(settings.unlikely):
+        if chi2_lower_tail(k * r, k) <= settings.unlikely:
             yield per_batch_preprocessing.error(
                 f"the means of {leaf.batches} batches of the {leaf.name} vary by {max(r, 0.0):.2g} of what random "
                 "batches do: each batch is centered by itself.",

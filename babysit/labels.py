@@ -1,9 +1,11 @@
-"""Scores against labels: flattening them, picking the label's entry, logarithms that don't overflow."""
+"""Scores against labels: picking the label's entry, the likeliest class, logarithms that don't overflow."""
 
 import math
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
+
+from babysit import blocks
 
 Array: TypeAlias = Any
 
@@ -32,15 +34,17 @@ def holds_classes(x: Array, axis: int, classes: int) -> bool:
     xp = array_namespace(x)
     if x.ndim < 2 or x.shape[axis] != classes or xp.isdtype(x.dtype, "bool"):
         return False
-    values = xp.astype(x, xp.float64)
-    return bool(xp.all((values >= 0) & (values <= 1))) and bool(xp.all(xp.abs(xp.sum(values, axis=axis) - 1) < 1e-4))
+    if not bool(xp.all((x[:1] >= 0) & (x[:1] <= 1))):  # labels that happen to be as many as there are classes
+        return False
+    return all(
+        bool(xp.all((rows >= 0) & (rows <= 1))) and bool(xp.all(xp.abs(xp.sum(rows, axis=1) - 1) < 1e-4))
+        for _, rows in blocks.rows(x, axis)
+    )
 
 
-def flat_rows(x: Array, axis: int) -> Array:  # (N, ..., C, ...) -> (M, C)
-    """One row of classes for each example and position, in double precision."""
-    xp = array_namespace(x)
-    moved = xp.moveaxis(x, axis, -1)
-    return xp.astype(xp.reshape(moved, (-1, moved.shape[-1])), xp.float64)
+def likeliest(truth: Array) -> Array:
+    """Labels (m,) as they are; of probabilities (m, C) the likeliest class of each row."""
+    return array_namespace(truth).argmax(truth, axis=1) if truth.ndim == 2 else truth
 
 
 def at_label(rows: Array, truth: Array) -> Array:

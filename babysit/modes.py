@@ -204,11 +204,27 @@ def error(one: Look, other: Look) -> float:
 
 
 def settling(
-    bench: "Bench", trainer: "Driven", batches: Sequence[Batch], training: Look, gained: float, steps: int
+    bench: "Bench",
+    trainer: "Driven",
+    batches: Sequence[Batch],
+    training: Look,
+    gained: float,
+    steps: int,
+    apart: float,
 ) -> list[tuple[int, Look]]:
     """Evaluation mode after more and more steps in which running statistics alone move, until the gap stays.
 
-    Halfway isn't quite half, so that it is no whole round of the batches, and another one is the latest.
+    Halfway isn't quite half, so that it is no whole round of the batches, and another one is the latest. It is enough
+    where nothing of the gap is left by then.
+
+    Args:
+        bench: Told how far it has come.
+        trainer: Borrowed.
+        batches: Whose losses are compared.
+        training: The same in training mode.
+        gained: What training gained.
+        steps: In which the statistics commonly settle.
+        apart: Share of a layer's units that must stand off for the layer to be off.
     """
     trainer.learning_rate = 0.0
     stream, done, higher = itertools.cycle(batches), 0, math.inf
@@ -221,6 +237,17 @@ def settling(
         bench.advance(min(stop, steps), steps)
         done, before, higher = stop, higher, seen.loss - training.loss
         closing = SHRINKS * before > higher > NEGLIGIBLE * gained
+        if training.units and higher <= NEGLIGIBLE * gained and not _any_off(training, seen, apart):
+            break
         if stop >= steps and (training.units or not closing):  # layers that are seen tell themselves how fast they are
             break
     return looks
+
+
+def _any_off(training: Look, evaluation: Look, apart: float) -> bool:
+    """Whether a layer's modes stand apart in this share of its units; unknown layers may."""
+    names = training.units.keys()
+    return any(
+        name not in evaluation.units or not gap(training.units[name], evaluation.units[name]).share < apart
+        for name in names
+    )

@@ -12,7 +12,9 @@ from babysit import curves, record
 from babysit.errors import Skip
 from babysit.parts import Ignorance, Part, looked_at, part_of
 from babysit.report import Exhibit, Fact
+from babysit.settled import ENOUGH, is_calm, settled
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary
+from babysit.updates import CALLS, updates_of
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from babysit.driven import Driven
     from babysit.trainer import Array, Batch
 
-MOMENTS = 12  # looks at the whole, the first before the first update and the last behind the last one
-ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
+MOMENTS = 6  # looks at the whole, the first before the first update and the last behind the last one
+WELL = "all goes well"
+WEIGHED = 12  # looks at the weights alone, which cost no evaluation
 TRACED = 128  # examples over which dead and saturated units are counted, at least
-MANY_TRACED = 8  # batches for that, at most
+MANY_TRACED = 4  # batches for that, at most
 SLOWER = 10.0  # how much lower the learning rate is at which a run that stands still goes on
 KINDS = (*BOUNDED, *RECTIFIED)
 
@@ -53,12 +56,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Weights:
-    """One parameter, at the moments; NaN at the first one, ahead of any update.
+    """One parameter, in some updates; NaN in those that it had no part in.
 
     Args:
         name: Its name.
         axes: How many it has; a weight matrix has 2 or more.
-        norms: Its norm ahead of the moment's update.
+        norms: Its norm ahead of the update.
         ratios: The norm of what the update moved, over that.
         gradients: The norm of the gradient that the update used.
     """
@@ -94,26 +97,30 @@ class Run:
     Args:
         losses: Before each update, in training mode; the mean over the batches that it took.
         moments: Looks at parts of both splits.
-        weights: Every parameter at the moments; none from a trainer that can't name them.
+        weights: Every parameter, as it moved in some updates; none from a trainer that can't name them.
+        weighed: These updates, counted from 1.
         units: The nonlinearities that can die or saturate; none from a trainer without a trace.
         calls: Batches stepped on.
         batches: Batches of one pass through the loader; 0 where none was completed.
         batch_size: Examples in the largest batch.
         slower: Losses of updates at a lower learning rate behind the run's end; empty where there were none.
+        ended: Why it ended ahead of time; empty where it didn't.
     """
 
     losses: tuple[float, ...]
     moments: tuple[Moment, ...]
     weights: tuple[Weights, ...]
+    weighed: tuple[int, ...]
     units: tuple[Units, ...]
     calls: int
     batches: int
     batch_size: int
     slower: tuple[float, ...]
+    ended: str = ""
 
 
 @dataclass(frozen=True)
-class _Moved:
+class Moved:
     """One parameter at one update; fields as in `Weights`."""
 
     axes: int
@@ -159,8 +166,10 @@ class Monitor:
         self.began = time.perf_counter()
         self.losses: list[float] = []
         self.moments: list[Moment] = []
-        self.weights: list[dict[str, _Moved]] = []
+        self.weights: list[dict[str, Moved]] = []
+        self.weighed: list[int] = []
         self.units: list[dict[str, LayerSummary]] = []
+        self.settled = False
         self.since: list[float] = []  # losses behind the latest update
         self.calls = self.batches = self.batch_size = 0
 
@@ -174,7 +183,9 @@ class Monitor:
         """Why nothing more is to be learned from going on; empty while something is."""
         if self.losses and not math.isfinite(self.losses[-1]):
             return "the loss is not finite"
-        return "the loss exploded" if self.losses and curves.exploded(self.losses, self.limit) else ""
+        if self.losses and curves.exploded(self.losses, self.limit):
+            return "the loss exploded"
+        return WELL if self.settled else ""
 
     @property
     def limit(self) -> float:
@@ -184,26 +195,36 @@ class Monitor:
 
     def run(self) -> None:
         """Make the updates."""
-        self.look(None)
+        self.look()
         for batch in passes(self.trainer):
             if batch is None:
                 self.batches = self.batches or self.calls
                 continue
             self.step(batch)
             done, total = self.place
-            if done >= total or self.ended or self.calls >= ACCUMULATED * total:
+            if done >= total or self.ended or len(self.since) == CALLS:
                 break
         if self.moments[-1].step < len(self.losses):
-            self.look(None)
+            self.look()
         self.write("end", step=len(self.losses), reason=self.ended)
+
+    def _is_settled(self) -> bool:
+        """Whether the run, most of the way through, has shown all that it would."""
+        done, total = self.place
+        if self.settings.epochs or done != math.ceil(ENOUGH * total) or self.moments[-1].step != done:
+            return False
+        known = self.parts[0].ignorance, self.parts[1].ignorance
+        well = settled(self.losses, self.moments, known, self.bench.task.metric, self.settings)
+        return well and is_calm(self.weights, self.settings)
 
     def step(self, batch: "Batch") -> None:
         """Step once, and look at what it did where that is due: the moments lie ever further apart."""
         from babysit import arrays
 
         done, total = self.place
-        due = (done + 1) / total >= (len(self.moments) / (MOMENTS - 1)) ** 2
-        before = arrays.duplicate(dict(self.trainer.parameters())) if due and self.named else None
+        due = _is_due(done + 1, total, len(self.moments), MOMENTS) or done + 1 == math.ceil(ENOUGH * total)
+        weigh = self.named and _is_due(done + 1, total, len(self.weights) + 1, WEIGHED)
+        before = _Before(self.trainer.parameters()) if weigh else None
         output = self.trainer.step(batch)
         self.calls += 1
         self.batch_size = max(self.batch_size, arrays.count(batch))
@@ -212,19 +233,29 @@ class Monitor:
             self.losses.append(sum(self.since) / len(self.since))
             self.since = []
             self.write("step", step=len(self.losses), loss=self.losses[-1], penalty=output.penalty)
+            if before:
+                self.weigh(before)
             if due:
-                self.look(before)
+                self.look()
+                self.settled = self._is_settled()
         self.bench.advance(*self.place)
         self.bench.show(self.exhibits)
 
-    def look(self, before: "Mapping[str, Array] | None") -> None:
-        """Record a moment; the parameters moved away from `before` in the update just made."""
+    def weigh(self, before: "_Before") -> None:
+        """Record how the parameters moved away from `before` in the update just made."""
+        self.weights.append(_moved(self.trainer, before))
+        self.weighed.append(len(self.losses))
+        moved = self.weights[-1].items()
+        ratios, gradients = {name: w.ratio for name, w in moved}, {name: w.gradient for name, w in moved}
+        self.write("weights", step=len(self.losses), ratios=ratios, gradients=gradients)
+
+    def look(self) -> None:
+        """Record a moment."""
         from babysit import traces
 
         task = self.bench.task
         losses = [number for part in self.parts for number in looked_at(self.trainer, task, part)]
         self.moments.append(Moment(len(self.losses), *losses))
-        self.weights.append(_moved(self.trainer, before) if before else {})
         try:
             found = traces.look(self.trainer, self.traced, steps=1).outputs if self.traced else {}
         except Skip:
@@ -233,25 +264,18 @@ class Monitor:
         self.write("moment", **self._row())
 
     def _row(self) -> dict[str, Any]:
-        weights, units = self.weights[-1], self.units[-1]
+        units = self.units[-1]
         return {
             **vars(self.moments[-1]),
-            "ratios": {name: w.ratio for name, w in weights.items()},
-            "gradients": {name: w.gradient for name, w in weights.items()},
             "dead": {name: u.dead / u.units for name, u in units.items() if u.kind in RECTIFIED},
             "saturated": {name: u.saturated for name, u in units.items() if u.kind in BOUNDED},
         }
 
     def slower(self, updates: int) -> tuple[float, ...]:
         """Losses of so many further updates, at a tenth of the learning rate."""
-        losses: list[float] = []
         self.trainer.learning_rate /= SLOWER
-        for batch in islice(passes(self.trainer), ACCUMULATED * updates):
-            output = self.trainer.step(batch) if batch is not None else None
-            losses += [output.loss] if output and output.updated else []
-            if len(losses) == updates:
-                break
-        return tuple(losses)
+        own = (batch for batch in passes(self.trainer) if batch is not None)
+        return tuple(output.loss for output in updates_of(self.trainer.step, own, updates) if output.updated)
 
     def found(self, slower: tuple[float, ...]) -> Run:
         """What the run has shown."""
@@ -259,11 +283,13 @@ class Monitor:
             losses=tuple(self.losses),
             moments=tuple(self.moments),
             weights=tuple(_weights(self.weights)),
+            weighed=tuple(self.weighed),
             units=tuple(_units(self.units)),
             calls=self.calls,
             batches=self.batches,
             batch_size=self.batch_size,
             slower=slower,
+            ended=self.ended,
         )
 
     def exhibits(self) -> Iterator[Exhibit]:
@@ -280,29 +306,50 @@ class Monitor:
         yield Fact("time left", f"{left:.0f} s")
 
 
+def _is_due(update: int, total: int, taken: int, looks: int) -> bool:
+    """Whether the next of so many looks, ever further apart, is due behind this update."""
+    return update * (looks - 1) ** 2 >= total * taken**2
+
+
 def _length(bench: "Bench") -> int:
     """Batches in one pass through the loader."""
     with bench.borrowed() as trainer:
         return sum(1 for _ in takewhile(lambda batch: batch is not None, passes(trainer)))
 
 
-def _moved(trainer: "Driven", before: "Mapping[str, Array]") -> dict[str, _Moved]:
+class _Before:
+    """Parameters ahead of an update: their norms, and a sample of their entries.
+
+    Args:
+        parameters: By name.
+    """
+
+    def __init__(self, parameters: "Mapping[str, Array]") -> None:
+        from babysit import arrays
+        from babysit.sampling import Sample
+
+        self.norms = {name: arrays.norm(w) for name, w in parameters.items()}
+        self.axes = {name: w.ndim for name, w in parameters.items()}
+        self.sample = Sample(parameters)
+        self.entries = self.sample.of(parameters)
+
+
+def _moved(trainer: "Driven", before: _Before) -> dict[str, Moved]:
     from babysit import arrays
 
-    after, gradients = trainer.parameters(), trainer.last_gradients()
+    after, gradients = before.sample.of(trainer.parameters()), trainer.last_gradients()
     found = {}
-    for name, old in before.items():
-        norm = arrays.norm(old)
-        ratio = arrays.norm(after[name] - old) / norm if norm else math.nan
+    for name, norm in before.norms.items():
+        ratio = arrays.norm(after[name] - before.entries[name]) / norm if norm else math.nan
         gradient = arrays.norm(gradients[name]) if name in gradients else math.nan
-        found[name] = _Moved(old.ndim, norm, ratio, gradient)
+        found[name] = Moved(before.axes[name], norm, ratio, gradient)
     return found
 
 
-def _weights(looks: Sequence[Mapping[str, _Moved]]) -> Iterator[Weights]:
+def _weights(looks: Sequence[Mapping[str, Moved]]) -> Iterator[Weights]:
     names = dict.fromkeys(name for look in looks for name in look)
     for name in names:
-        unknown = _Moved(0, math.nan, math.nan, math.nan)
+        unknown = Moved(0, math.nan, math.nan, math.nan)
         at = [look.get(name, unknown) for look in looks]
         axes = max(w.axes for w in at)
         yield Weights(name, axes, *(tuple(getattr(w, field) for w in at) for field in ("norm", "ratio", "gradient")))
@@ -328,6 +375,8 @@ def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ign
         monitor = Monitor(bench, settings, parts, write)
         monitor.run()
         course = curves.course(monitor.losses)
-        stands = course is not None and not monitor.ended and course.stopped(settings.sigmas, settings.flat)
+        broken = monitor.ended not in ("", WELL)
+        stands = course is not None and not broken and course.stopped(settings.sigmas, settings.flat)
+        stands = stands and not course.end <= settings.high * abs(parts[0].ignorance.loss)
         slower = monitor.slower(max(curves.WINDOW, len(monitor.losses) // 5)) if stands else ()
         return monitor.found(slower), parts[0].ignorance, parts[1].ignorance

@@ -4,7 +4,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from babysit.errors import LostError, Skip, TargetError
-from babysit.short_runs import ACCUMULATED
+from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.short_runs import Runs
@@ -45,12 +45,7 @@ def _of_updates(runs: "Runs", rate: float) -> str:
     from babysit import arrays
 
     with runs.bench.borrowed(learning_rate=rate) as trainer:
-        before = arrays.duplicate(dict(trainer.parameters()))
-        made = 0
-        for batch in itertools.islice(itertools.cycle(runs.parts[0].trained), LOOKED * ACCUMULATED):
-            made += trainer.step(batch).updated
-            if made == LOOKED:
-                break
-        after = dict(trainer.parameters())
-        moved = not made or any(not arrays.same(before[name], after[name]) for name in before)
+        before = arrays.fingerprints(dict(trainer.parameters()))
+        made = sum(o.updated for o in updates_of(trainer.step, itertools.cycle(runs.parts[0].trained), LOOKED))
+        moved = not made or bool(arrays.differing(before, arrays.fingerprints(dict(trainer.parameters()))))
     return "" if moved else f"no parameter moves, at a rate of {rate:.2g} either: the optimizer holds others"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch, Output
 
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
-MANY = 64  # batches of a part, at most, or a program with batches of one takes longer to look at than to train
+MANY = 12  # batches of a part, at most, or a program with small batches takes longer to look at than to train
 PIECES = 16  # into which fewer batches are cut for that
 
 
@@ -39,17 +39,20 @@ class Part:
     Args:
         batches: The batches.
         sizes: Their numbers of examples.
+        variance: Mean squared distance of the targets from the best constant of each output; NaN for other metrics.
         ignorance: What is reached on them without knowing anything.
     """
 
     batches: Sequence["Batch"] = ()
     sizes: Sequence[int] = ()
+    variance: float = math.nan
     ignorance: Ignorance = Ignorance()
 
 
 def part_of(bench: "Bench", split: str, examples: int) -> Part:
     """The split's first batches, whole ones, up to so many examples; empty if there is no such split."""
     from babysit import arrays
+    from babysit.regression import Regression
 
     batches: list[Batch] = []
     sizes: list[int] = []
@@ -64,7 +67,8 @@ def part_of(bench: "Bench", split: str, examples: int) -> Part:
     with bench.borrowed() as trainer:
         factor = _factor(trainer, bench.task, batches[0])
     loss, score = bench.task.constant_loss(targets), bench.task.best_constant_score(targets)
-    return Part(batches, sizes, Ignorance(sum(sizes), factor * loss, score))
+    variance = Regression().constant_loss(targets) if bench.task.metric == "R²" else math.nan
+    return Part(batches, sizes, variance, Ignorance(sum(sizes), factor * loss, score))
 
 
 def _joined(trees: Sequence[Any]) -> Any:
@@ -111,23 +115,29 @@ def looked_at(trainer: "Driven", task: "Task", part: Part) -> tuple[float, float
         losses.append(output.loss)
         if output.scores is not None:
             if len(sizes) < ENOUGH:
-                pieces += _pieces(task, output, batch[1], -(-PIECES // len(sizes)))
-            # many scores of each example are graded batch by batch, or they fill the memory; others all at once
-            graded.append((_score(task, output, batch) if hasattr(task, "classes") else output.scores, batch[1]))
+                pieces += _pieces(task, output, batch[1], math.ceil(PIECES / len(sizes)))
+            graded.append(_graded(task, output, batch))
     if not losses:
         return math.nan, math.nan, math.nan
     loss, told = mean_loss(losses, sizes), pieces or list(zip(losses, sizes, strict=True))
     error = standard_error([piece for piece, _ in told], [n for _, n in told], (math.nan, math.nan))
     if not graded or not math.isfinite(loss):
         return loss, error, math.nan
-    if hasattr(task, "classes"):
-        return loss, error, mean_loss([score for score, _ in graded], sizes)
-    scores, targets = (_joined(side) for side in zip(*graded, strict=True))
-    return loss, error, task.score(scores, targets)
+    score = mean_loss(graded, sizes)
+    if task.metric == "R²":
+        score = 1 - score / part.variance if part.variance > 0 else math.nan
+    return loss, error, score
 
 
-def _score(task: "Task", output: "Output", batch: "Batch") -> float:
-    return task.score(output.scores, batch[1]) if math.isfinite(output.loss) else math.nan
+def _graded(task: "Task", output: "Output", batch: "Batch") -> float:
+    """The metric of one batch, or its mean squared error; scores are not kept, or they fill the memory."""
+    from babysit.regression import Regression
+
+    if not math.isfinite(output.loss):
+        return math.nan
+    if task.metric == "R²":
+        return Regression().reference_loss(output.scores, batch[1])
+    return task.score(output.scores, batch[1])
 
 
 def _pieces(task: "Task", output: "Output", targets: Any, count: int) -> list[tuple[float, int]]:

@@ -7,8 +7,17 @@ have no part in it.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from babysit.driven import Driven
     from babysit.trainer import Array, Batch, Output
+
+
+def _move(trainer: "Driven", gradients: "dict[str, Array]", change: "Callable[[str, Array], Array]") -> None:
+    """Take each change off its parameter, one after the other, and let go of its gradient."""
+    held = trainer.parameters()
+    for name in list(gradients):
+        trainer.set_parameters({name: held[name] - change(name, gradients.pop(name))})
 
 
 class Rprop:
@@ -32,9 +41,7 @@ class Rprop:
     def step(self, batch: "Batch") -> "Output":
         """One update; the loss is from before it."""
         output, gradients = self._trainer.gradients(batch)
-        held = self._trainer.parameters()
-        moved = {name: held[name] - self._change(name, g) for name, g in gradients.items()}
-        self._trainer.set_parameters(moved)
+        _move(self._trainer, gradients, self._change)
         return output
 
     def _change(self, name: str, gradient: "Array") -> "Array":
@@ -72,9 +79,7 @@ class Adam:
         """One update; the loss is from before it."""
         output, gradients = self._trainer.gradients(batch)
         self._made += 1
-        held = self._trainer.parameters()
-        moved = {name: held[name] - self._change(name, g) for name, g in gradients.items()}
-        self._trainer.set_parameters(moved)
+        _move(self._trainer, gradients, self._change)
         return output
 
     def _change(self, name: str, gradient: "Array") -> "Array":

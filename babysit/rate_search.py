@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit.exchange import Exchange
-from babysit.short_runs import ACCUMULATED, Runs, Trial, best, falls, total_losses
+from babysit.short_runs import Runs, Trial, best, falls, total_losses
+from babysit.updates import CALLS
 from babysit.usable_rates import averaged, confirmed, leading
 
 if TYPE_CHECKING:
@@ -64,24 +65,23 @@ class Sweep:
 
 def sweep(runs: Runs, settings: "Settings") -> Sweep:
     """Updates at rates that grow from `low` to `high` by equal factors, until the loss has blown up."""
-    bench, part = runs.bench, runs.parts[0]
+    bench = runs.bench
+    batches = runs.parts[0].trained[: settings.sweep]
     with bench.borrowed() as trainer:
-        first, _ = total_losses(trainer, part.trained)
+        first, _ = total_losses(trainer, batches)
     spaced = [
         settings.low * (settings.high / settings.low) ** (k / (settings.sweep - 1)) for k in range(settings.sweep)
     ]
     swept = Sweep((), (), statistics.pstdev(first) if all(map(math.isfinite, first)) else 0.0)
     updates = 0
     with bench.borrowed(learning_rate=spaced[0]) as trainer:
-        for batch, before in itertools.islice(
-            itertools.cycle(zip(part.trained, first, strict=True)), ACCUMULATED * settings.sweep
-        ):
+        for batch, before in itertools.cycle(zip(batches, first, strict=True)):
             trainer.learning_rate = spaced[updates]
             output = trainer.step(batch)
             change = output.loss + output.penalty - before
             swept = replace(swept, rates=(*swept.rates, spaced[updates]), changes=(*swept.changes, change))
             updates += output.updated
-            if updates == settings.sweep or math.isfinite(swept.blow_up):
+            if updates == settings.sweep or math.isfinite(swept.blow_up) or len(swept.rates) == CALLS * (updates + 1):
                 break
     runs.updates += updates
     return swept

@@ -8,6 +8,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
+from babysit.blocks import row_pieces
 from babysit.errors import TargetError
 from babysit.features import Array, Features
 from babysit.targets import BatchOrder, LabelCounts
@@ -97,7 +98,8 @@ class Split:
         """Keep the examples' hashes in mind; whether the same ones have made a batch before, in any order."""
         hashes = [0] * n
         for x in inputs:
-            hashes = [hash((before, row.tobytes())) for before, row in zip(hashes, _comparable(x), strict=True)]
+            rows = (row for piece in row_pieces(x) for row in _comparable(piece))
+            hashes = [hash((before, row.tobytes())) for before, row in zip(hashes, rows, strict=True)]
         self.digests.update(hashes)
         batch = sum(hashes)
         again = batch in self._batches

@@ -8,9 +8,10 @@ updates made by then:
     {"kind": "moment", "step": 22,                                a look in evaluation mode at parts of both splits:
      "loss": 1.8, "error": 0.02, "score": 0.4,                    mean loss, its standard error, metric; NaN for none
      "val_loss": 1.9, "val_error": 0.03, "val_score": 0.3,
-     "ratios": {"fc.weight": 0.0012},                             by parameter: what the update moved over what stood
-     "gradients": {"fc.weight": 0.3},                             and the norm of the gradient that it used
      "dead": {"relu1": 0.1}, "saturated": {}}                     by layer: share of units dead, of outputs saturated
+    {"kind": "weights", "step": 23,                               a look at the weights, by parameter:
+     "ratios": {"fc.weight": 0.0012},                             what the update moved over what stood
+     "gradients": {"fc.weight": 0.3}}                             and the norm of the gradient that it used
     {"kind": "end", "step": 300, "reason": ""}                    the last line, which a killed run lacks
 
 NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity". Later versions may add kinds and fields;

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 from array_api_compat import array_namespace
 
+from babysit import blocks
+
 Array: TypeAlias = Any
 HALVINGS = 60  # of the interval that holds the best constant: past double precision
 
@@ -36,8 +38,7 @@ class Regression:
 
     def chance_losses(self, targets: Array) -> Mapping[str, float]:
         """The error of predicting 0, and that of the best prediction that is the same for all examples."""
-        xp = array_namespace(targets)
-        of_zero = float(xp.mean(self._errors(xp.astype(targets, xp.float64))))
+        of_zero = self._mean(targets)
         names = {
             "squared": ("mean y^2", "variance of y"),
             "absolute": ("mean |y|", "mean |y - median|"),
@@ -48,9 +49,13 @@ class Regression:
     def constant_loss(self, targets: Array) -> float:
         """The error around the best constant of each output, averaged over outputs."""
         xp = array_namespace(targets)
-        values = xp.astype(targets, xp.float64)
+        total = sum(float(xp.sum(self._errors(x - self._best_constants(x)))) for x in blocks.columns(targets))
+        return total / math.prod(targets.shape)
+
+    def _best_constants(self, values: Array) -> Array:  # (N, m) -> (1, m)
+        xp = array_namespace(values)
         if self.error == "squared":
-            return float(xp.mean((values - xp.mean(values, axis=0, keepdims=True)) ** 2))
+            return xp.mean(values, axis=0, keepdims=True)
         low, high = xp.min(values, axis=0, keepdims=True), xp.max(values, axis=0, keepdims=True)
         for _ in range(HALVINGS):  # the error is convex: its slope changes sign at the best constant
             middle = (low + high) / 2
@@ -61,7 +66,7 @@ class Regression:
             )
             above = xp.sum(pull, axis=0, keepdims=True) > 0
             low, high = xp.where(above, middle, low), xp.where(above, high, middle)
-        return float(xp.mean(self._errors(values - (low + high) / 2)))
+        return (low + high) / 2
 
     def best_constant_score(self, targets: Array) -> float:  # noqa: ARG002
         """0, that of the mean."""
@@ -76,9 +81,13 @@ class Regression:
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean error, scores and targets aligned element by element."""
-        xp = array_namespace(scores, targets)
-        aligned = xp.reshape(scores, targets.shape)
-        return float(xp.mean(self._errors(xp.astype(aligned, xp.float64) - xp.astype(targets, xp.float64))))
+        return self._mean(scores, targets)
+
+    def _mean(self, *pair: Array) -> float:
+        """The mean error of the difference of two arrays, or of one from 0."""
+        xp, size = array_namespace(*pair), math.prod(pair[0].shape)
+        total = sum(float(xp.sum(self._errors(x[0] - x[1] if len(x) > 1 else x[0]))) for x in blocks.flat(*pair))
+        return total / size if size else math.nan
 
     def probability_loss(self, scores: Array, targets: Array) -> float:  # noqa: ARG002
         """No error of real values takes probabilities."""

@@ -2,20 +2,23 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
-from babysit import arrays
+from babysit import arrays, blocks
 from babysit.bench import Bench
+from babysit.classification import Classification
 from babysit.driven import Driven
 from babysit.errors import Skip
 from babysit.first_loss import SAME
 from babysit.task import Regression, Task
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
+MOST_BYTES = 64 * 2**20  # of a batch's scores in double precision: 167 positions of a vocabulary of 50,257
 SHUFFLES = 4  # ways to pair scores with other examples' targets when asking what scores that know nothing cost
 
 
@@ -37,53 +40,174 @@ class Look:
     own_loss: bool = False
 
 
-def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], loss: float) -> Look:
-    """Hold the scores of several batches against their task.
+class Summary:
+    """Accumulates what the scores of several batches say, one batch at a time: none is kept.
 
-    Scores that the program's own loss takes for probabilities are read as such: their spread is that of their logits.
+    Scores that the program's own loss takes for probabilities, on the first batch, are read as such: their spread is
+    that of their logits.
 
     Args:
         task: The trainer's task.
-        scores: One array a batch, or None where the trainer gives none.
-        targets: The targets of the same batches; batches of other shapes than the first are left out.
-        loss: The program's mean loss of these batches.
+        targets: The targets of all batches; batches of other shapes than the first are left out.
+        most_bytes: Of scores in double precision, of which spread and luck are found: where a batch has more, as those
+            of language models have, so many positions are drawn of it.
     """
-    alike = [
-        (s, t)
-        for s, t in zip(scores, targets, strict=True)
-        if _shape(s) == _shape(scores[0]) and _shape(t) == _shape(targets[0])
-    ]
-    truth = arrays.concatenate([t for _, t in alike])
-    joined = arrays.concatenate([s for s, _ in alike]) if scores[0] is not None else None
-    problem = task.problem(joined, truth)
-    if problem:
-        return Look(task, {}, problem=problem, own_loss=joined is not None and _is_own(task, joined, truth, loss))
-    chance = task.chance_losses(truth)
-    if joined is None:
-        return Look(task, chance)
-    reference, probability = task.reference_loss(joined, truth), task.probability_loss(joined, truth)
-    as_probabilities = abs(loss - probability) < abs(loss - reference)  # false if either is NaN
-    logits = task.logits(joined) if as_probabilities else joined
-    spread = score_spread(task, logits, truth)
-    uninformed = _uninformed_loss(task, logits, truth)
-    excess = task.spread_excess(spread * _root_mean_square(truth) if task.metric == "R²" else spread)
-    excess = max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess
-    luck = abs(task.reference_loss(logits, truth) - uninformed)
-    fitting = (m for m in task.multiples(truth) if math.isclose(loss, m * reference, rel_tol=SAME))
-    multiple = next(fitting, 1.0)
-    return Look(
-        task=task,
-        chance={f"{multiple:.3g} x {name}" if multiple != 1 else name: multiple * c for name, c in chance.items()},
-        spread=spread,
-        excess=multiple * excess,
-        luck=multiple * luck,
-        score=task.score(joined, truth),
-        best_constant_score=task.best_constant_score(truth),
-        reference_loss=multiple * reference,
-        probability_loss=probability,
-        distributions=are_distributions(joined),
-        own_loss=task.metric == "R²" and not math.isclose(loss, multiple * reference, rel_tol=SAME),
-    )
+
+    def __init__(self, task: Task, targets: Sequence[Any], most_bytes: int = MOST_BYTES) -> None:
+        self.task, self._targets, self._most_bytes = task, targets, most_bytes
+        self._alike = [_shape(t) == _shape(targets[0]) for t in targets]
+        self._truth = arrays.concatenate([t for t, alike in zip(targets, self._alike, strict=True) if alike])
+        self._shape: Any = None
+        self._as_probabilities: bool | None = None
+        self._drawn = _Draw()
+        self._sums: Counter[str] = Counter()
+        self.distributions = True
+        self._problem, self._own_loss, self._empty = "", False, True
+
+    def add(self, scores: Array | None, number: int, loss: float) -> None:
+        """Add the scores of the batch of this number, counted from 0, and its loss."""
+        targets = self._targets[number]
+        if self._shape is None:
+            self._shape = _shape(scores)
+        if scores is None or not self._alike[number] or _shape(scores) != self._shape:
+            return
+        self._empty = False
+        if problem := self.task.problem(scores, targets):
+            self._problem = self._problem or problem
+            self._own_loss = self._own_loss or _is_own(self.task, scores, targets, loss)
+        if self._problem:
+            return
+        self._add_losses(scores, targets, loss)
+        self.distributions = self.distributions and are_distributions(scores)
+        self._add_spread(scores, targets, number)
+
+    def _add_losses(self, scores: Array, targets: Array, loss: float) -> None:
+        task, weight = self.task, _weight(self.task, targets)
+        reference, probability = task.reference_loss(scores, targets), task.probability_loss(scores, targets)
+        graded = Regression().reference_loss(scores, targets) if task.metric == "R²" else task.score(scores, targets)
+        found = {"reference": reference, "probability": probability, "graded": graded}
+        self._sums.update({name: weight * value for name, value in found.items()})
+        self._sums["weight"] += weight
+        if self._as_probabilities is None:
+            self._as_probabilities = abs(loss - probability) < abs(loss - reference)  # false if either is NaN
+
+    def _add_spread(self, scores: Array, targets: Array, number: int) -> None:
+        """Of some positions: their spread, and what they lose against their own targets and against others'."""
+        n = arrays.count(targets)
+        first = sum(arrays.count(t) for t, alike in zip(self._targets[:number], self._alike, strict=False) if alike)
+        rows, pick = drawn_rows(self.task, scores, targets, self._most_bytes)
+        logits = self.task.logits(rows) if self._as_probabilities else rows
+        own, count = pick(targets), math.prod(rows.shape)
+        weight = _weight(self.task, own)
+        others = (pick(arrays.take(self._truth, order[first : first + n])) for order in self._drawn.orders(self._truth))
+        self._sums["squares"] += squares_about_the_mean(self.task, logits)
+        self._sums["numbers"] += count
+        self._sums["drawn"] += weight
+        self._sums["own"] += weight * self.task.reference_loss(logits, own)
+        self._sums["others"] += weight * sum(self.task.reference_loss(logits, t) for t in others) / SHUFFLES
+
+    def found(self, loss: float) -> Look:
+        """What was seen.
+
+        Args:
+            loss: The program's mean loss of these batches.
+        """
+        task, truth = self.task, self._truth
+        problem = self._problem or (task.problem(None, truth) if self._empty else "")
+        if problem:
+            return Look(task, {}, problem=problem, own_loss=self._own_loss)
+        chance = task.chance_losses(truth)
+        if self._empty:
+            return Look(task, chance)
+        sums, weight = self._sums, self._sums["weight"]
+        reference, uninformed = _over(sums["reference"], weight), _over(sums["others"], sums["drawn"])
+        spread = math.sqrt(_over(sums["squares"], sums["numbers"]))
+        excess = task.spread_excess(spread)
+        excess = max(excess, uninformed - max(chance.values())) if math.isfinite(uninformed) else excess
+        fitting = (m for m in task.multiples(truth) if math.isclose(loss, m * reference, rel_tol=SAME))
+        multiple = next(fitting, 1.0)
+        return Look(
+            task=task,
+            chance={f"{multiple:.3g} x {name}" if multiple != 1 else name: multiple * c for name, c in chance.items()},
+            spread=_over(spread, _root_mean_square(truth)) if task.metric == "R²" else spread,
+            excess=multiple * excess,
+            luck=multiple * abs(_over(sums["own"], sums["drawn"]) - uninformed),
+            score=_score(task, _over(sums["graded"], weight), truth),
+            best_constant_score=task.best_constant_score(truth),
+            reference_loss=multiple * reference,
+            probability_loss=_over(sums["probability"], weight),
+            distributions=self.distributions,
+            own_loss=task.metric == "R²" and not math.isclose(loss, multiple * reference, rel_tol=SAME),
+        )
+
+
+def look(task: Task, scores: Sequence[Array | None], targets: Sequence[Any], loss: float) -> Look:
+    """Hold the scores of several batches, one array a batch or None, against their task; see `Summary`."""
+    summary = Summary(task, targets)
+    for number, own in enumerate(scores):
+        summary.add(own, number, loss)
+    return summary.found(loss)
+
+
+class _Draw:
+    """Orders of all examples, so that scores meet the targets of others."""
+
+    def __init__(self) -> None:
+        self._orders: list[list[int]] = []
+
+    def orders(self, truth: Array) -> list[list[int]]:
+        """Some orders that don't depend on how the labels are arranged, nor on the run's seed."""
+        if not self._orders:
+            draw, n = random.Random(0), arrays.count(truth)
+            self._orders = [draw.sample(range(n), n) for _ in range(SHUFFLES)]
+        return self._orders
+
+
+def _over(total: float, count: float) -> float:
+    return total / count if count else math.nan
+
+
+def _weight(task: Task, targets: Array) -> int:
+    """The number of labels that a mean loss is a mean over."""
+    if isinstance(task, Classification):
+        return task.weight(targets)
+    return math.prod(targets.shape) if is_array_api_obj(targets) else arrays.count(targets)
+
+
+def _score(task: Task, graded: float, truth: Array) -> float:
+    """The metric, of the mean squared error for an R²."""
+    if task.metric != "R²":
+        return graded
+    constant = bool(array_namespace(truth).all(truth == truth[:1]))
+    variance = 0.0 if constant else Regression().constant_loss(truth)
+    return 1 - graded / variance if variance > 0 else math.nan
+
+
+def drawn_rows(task: Task, scores: Array, targets: Array, most_bytes: int) -> tuple[Array, Callable[[Array], Array]]:
+    """Scores of so many bytes in double precision at most, and what picks their targets; all of them where they fit.
+
+    Positions are drawn where classes have labels of their own at each; all else is as large as its targets.
+    """
+    size = math.prod(scores.shape)
+    if not isinstance(task, Classification) or 8 * size <= most_bytes or targets.shape == scores.shape:
+        return scores, lambda targets: targets
+    xp = array_namespace(scores)
+    moved = xp.moveaxis(scores, task.axis_of(scores), -1)
+    positions = size // task.classes
+    chosen = sorted(random.Random(0).sample(range(positions), max(1, most_bytes // (8 * task.classes))))
+    rows = moved[_places(chosen, moved)]
+    return rows, lambda targets: arrays.take(xp.reshape(targets, (-1,)), chosen)
+
+
+def _places(flat: Sequence[int], array: Array) -> tuple[Array, ...]:
+    """Numbers of rows, counted over all axes but the last, as an index of each of these axes."""
+    xp = array_namespace(array)
+    rest = xp.asarray(list(flat), dtype=xp.int64, device=device(array))
+    indices = []
+    for length in reversed(array.shape[:-1]):
+        indices.append(rest % length)
+        rest = rest // length
+    return tuple(reversed(indices))
 
 
 def _is_own(task: Task, scores: Array, targets: Array, loss: float) -> bool:
@@ -126,30 +250,27 @@ def require_fit(bench: Bench) -> None:
 
 def score_spread(task: Task, scores: Array, targets: Array) -> float:
     """Over the classes about their mean; of a single score about 0; for R^2 about 0, in units of the targets' RMS."""
-    xp = array_namespace(scores)
-    values = xp.astype(scores, xp.float64)
-    if task.metric == "R²":
-        scale = _root_mean_square(targets)
-        return math.sqrt(float(xp.mean(values**2))) / scale if scale > 0 else math.nan
+    spread = math.sqrt(_over(squares_about_the_mean(task, scores), math.prod(scores.shape)))
+    return _over(spread, _root_mean_square(targets)) if task.metric == "R²" else spread
+
+
+def squares_about_the_mean(task: Task, scores: Array) -> float:
+    """Sum of the squares of all scores: of classes about their mean, times C / (C - 1); of others about 0."""
     classes = getattr(task, "classes", 0)
+    xp = array_namespace(scores)
     if classes < 2:
-        return math.sqrt(float(xp.mean(values**2)))
-    axis = 1 if values.shape[1] == classes else values.ndim - 1
-    centered = values - xp.mean(values, axis=axis, keepdims=True)
-    return math.sqrt(float(xp.mean(centered**2)) * classes / (classes - 1))
+        return sum(float(xp.sum(block**2)) for (block,) in blocks.flat(scores))
+    axis = 1 if scores.shape[1] == classes else scores.ndim - 1
+    total = 0.0
+    for _, rows in blocks.rows(scores, axis):
+        centered = rows - xp.mean(rows, axis=1, keepdims=True)
+        total += float(xp.sum(centered**2))
+    return total * classes / (classes - 1)
 
 
 def _root_mean_square(values: Array) -> float:
     xp = array_namespace(values)
-    return math.sqrt(float(xp.mean(xp.astype(values, xp.float64) ** 2)))
-
-
-def _uninformed_loss(task: Task, scores: Array, targets: Array) -> float:
-    """Mean standard loss of these scores against other examples' targets, so that they can know nothing."""
-    n = arrays.count(targets)
-    draw = random.Random(0)  # orders that don't depend on how the labels are arranged, nor on the run's seed
-    shuffled = [arrays.take(targets, draw.sample(range(n), n)) for _ in range(SHUFFLES)]
-    return sum(task.reference_loss(scores, t) for t in shuffled) / SHUFFLES
+    return math.sqrt(_over(sum(float(xp.sum(block**2)) for (block,) in blocks.flat(values)), math.prod(values.shape)))
 
 
 def are_distributions(scores: Array) -> bool:
@@ -158,9 +279,10 @@ def are_distributions(scores: Array) -> bool:
     if scores.ndim < 2 or not arrays.is_floating(scores) or not float(xp.min(scores)) >= 0:
         return False
     rounding = max(1e-4, 10 * float(xp.finfo(scores.dtype).eps))  # half precision's eps is 1e-3
-    wide = xp.astype(scores, xp.float64)
     return any(
-        wide.shape[axis] > 1 and float(xp.max(xp.abs(xp.sum(wide, axis=axis) - 1))) < rounding for axis in (1, -1)
+        scores.shape[axis] > 1
+        and all(float(xp.max(xp.abs(xp.sum(rows, axis=1) - 1))) < rounding for _, rows in blocks.rows(scores, axis))
+        for axis in (1, -1)
     )
 
 
@@ -207,12 +329,11 @@ def variation(task: Task, scores: Array | None, targets: Any) -> float:
     """
     if scores is None or not arrays.is_floating(scores):
         return math.nan
+    classes = getattr(task, "classes", 0) if task.metric == "accuracy" else 0
     xp = array_namespace(scores)
-    values = xp.astype(scores, xp.float64)
-    rows = xp.reshape(values, (values.shape[0], -1))
-    if rows.shape[1] > 1 and task.metric == "accuracy" and getattr(task, "classes", 0):
-        rows = rows - xp.mean(rows, axis=1, keepdims=True)
-    widest = math.sqrt(float(xp.max(xp.var(rows, axis=0))))
+    rows = xp.reshape(scores, (scores.shape[0], -1))
+    centers = xp.astype(xp.mean(rows, axis=1, keepdims=True), xp.float64) if classes and rows.shape[1] > 1 else 0.0
+    widest = math.sqrt(max(float(xp.max(xp.var(block - centers, axis=0))) for block in blocks.columns(rows)))
     if task.metric != "R²":
         return widest
     scale = math.sqrt(Regression().constant_loss(targets))

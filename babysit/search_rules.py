@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
@@ -19,7 +18,7 @@ from babysit.search_results import (
     seed_noise,
     word,
 )
-from babysit.significance import student_quantile
+from babysit.significance import widening
 from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
 from babysit.stages import COARSE, SEEDS, leaders, ranking
 from babysit.trials import Outcome
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 SEVERAL = 1e3  # three decades, so that two steps lead across the lecture's range of 1e-6 to 1e-1
 FAILED = (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST)  # of their own
-TWO_SIGMAS = 1 - NormalDist().cdf(2)  # the chance that a normal variable exceeds two
 
 
 @rule
@@ -217,7 +215,7 @@ def one_seed_winner(measured: "Measurement", settings: "Settings") -> Iterator[F
     again = [c for c in again if not c.failures]
     if len(again) < 2:
         return
-    few = student_quantile(TWO_SIGMAS, seed_freedom(measured)) / 2  # they know their scatter badly
+    few = widening(2, seed_freedom(measured))  # they know their scatter badly
     noise = settings.noise * few * seed_noise(measured) * math.sqrt(2 / min(len(c.scores) for c in again))
     if winner.trial is not first:
         former = next(c for c in again if c.trial is first)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from babysit.exchange import Exchange, exchange, with_exchanged_targets
 from babysit.significance import fall_error
+from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch
 
 COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student's t asks for very clear falls
+MOST_COMPARED = 12  # at most, or programs with small batches take longer to compare than to train
 ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
-ACCUMULATED = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,15 @@ def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
     from babysit import arrays
 
     if len(pool) < 2 * COMPARED:
-        pieces = -(-COMPARED // len(pool))
+        pieces = math.ceil(COMPARED / len(pool))
         exchanged = [_cut(order, pieces) for order in _orders(pool)]
         return [Part(list(pool), _cut(pool, pieces), exchanged)]
     wanted = examples * len(pool) // sum(arrays.count(batch) for batch in pool)
-    stride = len(pool) // min(len(pool) // 2, max(COMPARED, wanted))
+    stride = len(pool) // min(len(pool) // 2, MOST_COMPARED, max(COMPARED, wanted))
+    stride += math.ceil(len(pool) / stride) > MOST_COMPARED
     few, many = list(pool[::stride]), [batch for i, batch in enumerate(pool) if i % stride]
-    return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, many))]
+    others = many[:: math.ceil(len(many) / (2 * MOST_COMPARED))]  # compared where little is known, and worth more
+    return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, others))]
 
 
 def _orders(batches: "Sequence[Batch]") -> list[list["Batch"]]:
@@ -88,13 +91,14 @@ def _cut(batches: "Sequence[Batch]", pieces: int) -> list["Batch"]:
 
 
 def total_losses(trainer: "Driven", batches: "Sequence[Batch]") -> tuple[list[float], float]:
-    """Total loss of each batch in training mode, and the mean metric."""
-    outputs = [trainer.evaluate(batch, training=True) for batch in batches]
-    graded = [
-        trainer.task.score(o.scores, targets) if o.scores is not None and math.isfinite(o.loss) else math.nan
-        for o, (_, targets) in zip(outputs, batches, strict=True)
-    ]
-    return [o.loss + o.penalty for o in outputs], sum(graded) / len(graded)
+    """Total loss of each batch in training mode, and the mean metric; the scores of one batch are held at a time."""
+    losses, graded = [], []
+    for batch in batches:
+        output = trainer.evaluate(batch, training=True)
+        losses.append(output.loss + output.penalty)
+        known = output.scores is not None and math.isfinite(output.loss)
+        graded.append(trainer.task.score(output.scores, batch[1]) if known else math.nan)
+    return losses, sum(graded) / len(graded)
 
 
 @dataclass(frozen=True)
@@ -217,11 +221,9 @@ class Runs:
     def _train(self, trainer: "Driven", updates: int, stream: "Iterator[Batch]") -> tuple[int, bool]:
         """As many updates; how many were made, and whether the loss stayed finite."""
         made, finite = 0, True
-        for batch in itertools.islice(stream, ACCUMULATED * updates):
-            output = trainer.step(batch)
-            made += output.updated
-            finite = math.isfinite(output.loss + output.penalty)
-            if made == updates or not finite:
+        for output in updates_of(trainer.step, stream, updates):
+            made, finite = made + output.updated, math.isfinite(output.loss)
+            if not finite:
                 break
         self.updates += made
         return made, finite

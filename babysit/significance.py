@@ -1,10 +1,85 @@
-"""Whether a loss fell by more than its noise: the error of a mean fall over few batches."""
+"""What chance explains: tails, quantiles and bounds under their standard names, and the error of a mean fall.
+
+Every such number of babysit is made here, on `scipy.special`, which neither overflows nor loses its digits at any
+number of units, classes or examples. SciPy is imported where it is called, since `--help` imports what judges.
+"""
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
-ONE_IN_740 = 1 - NormalDist().cdf(3)  # what three sigmas mean
+
+def binomial_tail(n: int, k: int, p: float) -> float:
+    """Probability that k or more of n independent trials succeed, each with probability p in [0, 1].
+
+    By the incomplete beta function: P(X >= k) = I_p(k, n - k + 1). It takes any n; SciPy's `bdtrc` loses accuracy at
+    large ones.
+    """
+    from scipy.special import betainc
+
+    if k <= 0:
+        return 1.0
+    return float(betainc(k, n - k + 1, p)) if k <= n else 0.0
+
+
+def normal_tail(z: float) -> float:
+    """Probability that a standard normal variable exceeds z."""
+    from scipy.special import ndtr
+
+    return float(ndtr(-z))
+
+
+def student_quantile(level: float, freedom: float) -> float:
+    """The value that Student's t with so many degrees of freedom exceeds with probability `level`, in (0, 1)."""
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(freedom, level))
+
+
+def chi2_lower_tail(value: float, freedom: float) -> float:
+    """Probability that chi squared with so many degrees of freedom is `value` at most; 0 where that is negative."""
+    from scipy.special import gammainc
+
+    return float(gammainc(freedom / 2, max(0.0, value) / 2))
+
+
+def between_groups_deviate(share: float, between: int, within: int) -> float:
+    """The normal deviate that is as rare as so large a share of the variance between groups: the F test's.
+
+    F = (share / between) / ((1 - share) / within) exceeds its value as often as a share, whose law is a beta law, does.
+    The smaller one of both tails is computed, so that no digits are lost on either side.
+
+    Args:
+        share: Of the sum of squares, in [0, 1].
+        between: Degrees of freedom between groups, 1 or more.
+        within: Degrees of freedom within them, 1 or more.
+
+    Returns:
+        The deviate in standard deviations; NaN where the share is, infinite where the tail is under 1e-308: 37 of them.
+    """
+    from scipy.special import betainc, ndtri
+
+    share = min(max(share, 0.0), 1.0)  # rounding may lead out of it; NaN stays NaN in this order
+    upper = betainc(within / 2, between / 2, 1 - share)
+    if upper <= 0.5:
+        return -float(ndtri(upper))
+    return float(ndtri(betainc(between / 2, within / 2, share)))
+
+
+def poisson_upper_bound(count: int | float) -> float:
+    """The largest mean at which so small a count is no surprise, by Poisson's law.
+
+    Three standard deviations above the count; 3 where nothing was counted, the rule of three (Hanley and
+    Lippman-Hand 1983): nothing is then counted once in 20 times.
+    """
+    return count + 3 + 3 * math.sqrt(count)
+
+
+def widening(sigmas: float, freedom: int) -> float:
+    """Factor on a standard error known from few values, so that `sigmas` of it are as rare as of a normal variable.
+
+    By Student's t with so many degrees of freedom, 1 or more.
+    """
+    return student_quantile(normal_tail(sigmas), freedom) / sigmas
 
 
 def fall_error(before: Sequence[float], after: Sequence[float]) -> float:
@@ -40,35 +115,10 @@ def _shared_error(one: Sequence[float], other: Sequence[float], wholes: Sequence
 
 def mean_error(values: Sequence[float]) -> float:
     """Standard error of the mean, stretched so that three of it are exceeded once in 740 times."""
-    return standard_error(values) * student_quantile(ONE_IN_740, max(1, len(values) - 1)) / 3
+    return standard_error(values) * widening(3, max(1, len(values) - 1))
 
 
 def standard_error(values: Sequence[float]) -> float:
     """Of the mean."""
     mean = sum(values) / len(values)
     return math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
-
-
-def student_quantile(level: float, freedom: int) -> float:
-    """The value that Student's t exceeds with this probability; G. W. Hill's algorithm 396 (1970), to about 1e-3."""
-    p, n = 2 * level, freedom
-    if n == 1:
-        return 1 / math.tan(p * math.pi / 2)
-    if n == 2:
-        return math.sqrt(2 / (p * (2 - p)) - 2)
-    a = 1 / (n - 0.5)
-    b = 48 / a**2
-    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * n
-    y = (d * p) ** (2 / n)
-    if y > 0.05 + a:
-        x = NormalDist().inv_cdf(p / 2)
-        y = x**2
-        c += 0.3 * (n - 4.5) * (x + 0.6) if n < 5 else 0.0
-        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
-        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-        y = math.expm1(a * y**2)
-    else:
-        y = ((1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1) * (n + 1) / (n + 2)
-        y += 1 / (d * p) ** (2 / n)
-    return math.sqrt(n * y)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from babysit.errors import UsageError
+from babysit.significance import binomial_tail
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -343,6 +344,4 @@ def _chance(tried: Sequence[float], side: int, near: int) -> float:
     """That the best trial lies at this edge, and so many of the other leaders near it, or more."""
     at = sum(edge(place) == side for place in tried) / len(tried)
     share = sum(_is_near(place, side) for place in tried) / len(tried)
-    others = LEADERS - 1
-    tail = sum(math.comb(others, k) * share**k * (1 - share) ** (others - k) for k in range(near, others + 1))
-    return at * tail
+    return at * binomial_tail(LEADERS - 1, near, share)

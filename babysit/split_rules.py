@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from babysit.check import rule
 from babysit.dataset import Comparison, some
 from babysit.report import Finding
+from babysit.significance import binomial_tail
 
 if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings
@@ -112,15 +113,11 @@ def _different_labels(measured: "Measurement", settings: "Settings") -> Iterator
 
 
 def _chance(a: int, b: int, n: int, m: int) -> float:
-    """Bounds how often so many of a class's a + b examples come into a validation split of m, not of n for training.
+    """How often so many of a class's a + b examples come into a validation split of m, not of n for training.
 
-    By Chernoff's bound of the binomial law.
+    By the binomial law, which is a little wider than that of dealing out without replacement.
     """
-    share, fair = b / max(1, a + b), m / (n + m)
-    if share <= fair:
-        return 1.0
-    rest = (1 - share) * math.log((1 - share) / (1 - fair)) if a else 0.0
-    return math.exp(-(a + b) * (share * math.log(share / fair) + rest))
+    return binomial_tail(a + b, b, m / (n + m))
 
 
 @rule

@@ -9,7 +9,7 @@ import numpy as np
 from babysit.dataset import Comparison, Overlap
 from babysit.features import ROUNDING, Array, Features
 from babysit.moments import Moments
-from babysit.significance import student_quantile
+from babysit.significance import poisson_upper_bound, student_quantile
 
 if TYPE_CHECKING:
     from babysit.reading import Split
@@ -158,4 +158,4 @@ def _pair_chance(split: Counter[int]) -> float:
     """An upper bound of the chance that two of the split's examples are equal."""
     n = split.total()
     pairs = sum(k * (k - 1) / 2 for k in split.values())
-    return (pairs + 3 + 3 * math.sqrt(pairs)) / max(1.0, n * (n - 1) / 2)
+    return poisson_upper_bound(pairs) / max(1.0, n * (n - 1) / 2)

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from babysit.blocks import row_blocks, row_pieces
 from babysit.classification import IGNORED
 from babysit.dataset import Labels, Order
 from babysit.features import Array
+from babysit.significance import between_groups_deviate
 from babysit.task import Task
 
 CLASSIFYING = ("classification", "hinge")
@@ -41,8 +43,10 @@ class LabelCounts:
     def add(self, targets: Array) -> None:
         """Add a batch's targets, an array (N, ...)."""
         axis = self.share_axis(targets)
-        values = targets if axis is None else likeliest(targets, axis)
-        values = np.asarray(values, dtype=np.float64).reshape(-1)
+        for piece in row_pieces(np.asarray(targets)):
+            self._add(np.asarray(piece if axis is None else likeliest(piece, axis), dtype=np.float64).reshape(-1))
+
+    def _add(self, values: Array) -> None:
         values = values[self._meant(values)]
         if not len(values):
             return
@@ -53,17 +57,17 @@ class LabelCounts:
         if self._counted:
             right = values[~wrong]
             self._sum += float(right.sum())
-            self._counts += np.bincount(np.round(right).astype(np.int64), minlength=self.classes)
+            labels, often = np.unique(np.round(right).astype(np.int64), return_counts=True)
+            self._counts[labels] += often  # a batch has few of a million classes
 
     def share_axis(self, targets: Array) -> int | None:
         """The axis that holds a probability for each class; None where none does."""
         if self.task.name not in CLASSIFYING or targets.ndim < 2:
             return None
         for axis in (1, -1):
-            if targets.shape[axis] == self.classes:
-                shares = targets.astype(np.float64)
-                if shares.min() >= 0 and shares.max() <= 1 and np.abs(shares.sum(axis=axis) - 1).max() < SUM:
-                    return axis
+            fits = targets.shape[axis] == self.classes
+            if fits and all(_are_shares(piece, axis) for piece in row_pieces(targets)):
+                return axis
         return None
 
     def _meant(self, values: Array) -> Array:
@@ -108,6 +112,13 @@ class LabelCounts:
         return bool(self._counts[0] and self._counts[-1]) and not 0 <= self._strange[0] <= self.classes
 
 
+def _are_shares(values: Array, axis: int) -> bool:
+    """Whether these are probabilities along that axis, added up in double precision."""
+    if not (values.min() >= 0 and values.max() <= 1):
+        return False
+    return bool(np.abs(values.sum(axis=axis, dtype=np.float64) - 1).max() < SUM)
+
+
 def likeliest(shares: Array, axis: int) -> Array:
     """The likeliest class of each row of probabilities, (N,) of any number of positions."""
     return np.moveaxis(shares, axis, -1).argmax(axis=-1).reshape(-1)
@@ -125,42 +136,45 @@ class BatchOrder:
         self._labels = LabelCounts(task)
         self._batches = self._examples = 0
         self._origin: Any = None  # of numbers: powers of large ones would drown small differences
-        self._powers: Any = None  # sums of the first to the fourth powers, (4, outputs)
-        self._between: Any = 0.0
+        # Sums of the first to the fourth powers, (4, outputs); of classes (1, classes), since all powers of a truth
+        # value are the same. And of each batch's squared sums over its size, (outputs,).
+        self._powers: Any = np.zeros((1, self._labels.classes)) if task.name in CLASSIFYING else None
+        self._between: Any = np.zeros(self._labels.classes) if task.name in CLASSIFYING else None
 
     @quiet
     def add(self, targets: Array) -> None:
         """Add a batch's targets; those with more than one label an example are left out."""
-        powers = self._class_powers(targets) if self.task.name in CLASSIFYING else self._number_powers(targets)
-        if powers is None:
-            return
-        self._batches, self._examples = self._batches + 1, self._examples + len(targets)
-        self._powers = powers if self._powers is None else self._powers + powers
-        self._between = self._between + powers[0] ** 2 / len(targets)
+        added = self._add_classes(targets) if self.task.name in CLASSIFYING else self._add_numbers(targets)
+        if added:
+            self._batches, self._examples = self._batches + 1, self._examples + len(targets)
 
-    def _class_powers(self, targets: Array) -> Array | None:
-        """How often each class comes, which is the sum of any power of its truth values."""
+    def _add_classes(self, targets: Array) -> bool:
+        """Count each class; a batch has few of a million."""
         axis = self._labels.share_axis(targets)
         flat = targets.reshape(len(targets), -1) if axis is None else likeliest(targets, axis)[:, None]
         if len(flat) != len(targets) or flat.shape[1] != 1 or not ((flat >= 0) & (flat < self._labels.classes)).all():
-            return None
-        counts = np.bincount(flat[:, 0].astype(np.int64), minlength=self._labels.classes)
-        return np.tile(counts, (4, 1)).astype(np.float64)
+            return False
+        labels, often = np.unique(flat[:, 0].astype(np.int64), return_counts=True)
+        self._powers[0, labels] += often
+        self._between[labels] += often**2 / len(targets)
+        return True
 
-    def _number_powers(self, targets: Array) -> Array | None:
-        """Sums of the powers of each number's distance from the first one seen."""
+    def _add_numbers(self, targets: Array) -> bool:
+        """Add the powers of each number's distance from the first one seen."""
         if self.task.name not in (*DECIDING, "regression"):
-            return None
-        rows = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
+            return False
+        rows = np.asarray(targets).reshape(len(targets), -1)
         if rows.shape[1] > MOST_OUTPUTS or not np.isfinite(rows).all():
-            return None
+            return False
         if self._origin is None:
-            self._origin = rows[0]
+            self._origin = rows[0].astype(np.float64)
+            self._powers, self._between = np.zeros((4, rows.shape[1])), np.zeros(rows.shape[1])
         if rows.shape[1:] != self._origin.shape:
-            return None
-        distances = rows - self._origin
-        squares = distances**2
-        return np.stack([power.sum(axis=0) for power in (distances, squares, squares * distances, squares**2)])
+            return False
+        powers = sum(_powers(block - self._origin) for block in row_blocks([rows]))
+        self._powers = self._powers + powers
+        self._between = self._between + powers[0] ** 2 / len(rows)
+        return True
 
     @quiet
     def summary(self) -> Order | None:
@@ -181,11 +195,11 @@ class BatchOrder:
             return None
         share = float((shares * weights).sum())
         adjusted = 1 - (1 - share) * (n - 1) / (n - batches)
-        return Order(adjusted, _deviations(share, batches - 1, n - batches), batches, alike=False)
+        return Order(adjusted, between_groups_deviate(share, batches - 1, n - batches), batches, alike=False)
 
     def _central_moments(self) -> tuple[Array, Array]:
         """Sums of the second and the fourth powers of the distances from the mean, of each output."""
-        first, second, third, fourth = self._powers
+        first, second, third, fourth = np.broadcast_to(self._powers, (4, self._powers.shape[1]))
         mean = first / self._examples
         return second - mean * first, fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**3 * first
 
@@ -197,10 +211,7 @@ class BatchOrder:
         return float(total**2 / (counts * distances**2).sum())
 
 
-def _deviations(share: float, between: int, within: int) -> float:
-    """The normal deviate that is as rare as an F as large, by E. Paulson (1942)."""
-    if not share < 1:
-        return math.inf
-    root = math.cbrt(share / between / ((1 - share) / within))
-    a, b = 2 / (9 * between), 2 / (9 * within)
-    return ((1 - b) * root - (1 - a)) / math.sqrt(b * root**2 + a)
+def _powers(distances: Array) -> Array:
+    """Sums of the first to the fourth powers of each column, (4, columns)."""
+    squares = distances**2
+    return np.stack([power.sum(axis=0) for power in (distances, squares, squares * distances, squares**2)])

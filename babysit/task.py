@@ -5,14 +5,15 @@ Source of the chance losses: CS231n, course notes "neural networks 3", section "
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from array_api_compat import array_namespace
 
+from babysit import blocks
 from babysit.classification import Classification, Hinge, LanguageModel
-from babysit.labels import entropy, safe_log
+from babysit.labels import safe_log
 from babysit.regression import Regression
 
 __all__ = [
@@ -98,44 +99,60 @@ class MultiLabel:
 
     def constant_loss(self, targets: Array) -> float:
         """Mean over labels of the entropy of the label's frequency."""
-        xp = array_namespace(targets)
-        columns = xp.astype(xp.reshape(targets, (targets.shape[0], -1)), xp.float64)
-        shares = [float(p) for p in xp.mean(columns, axis=0)]
-        return sum(entropy([p, 1 - p]) for p in shares) / len(shares)
+
+        def entropies(p: Array) -> Array:
+            xp = array_namespace(p)
+            return -(xp.where(p > 0, p, 1.0) * xp.log(xp.where(p > 0, p, 1.0)))
+
+        return self._over_labels(targets, lambda p: entropies(p) + entropies(1 - p))
 
     def best_constant_score(self, targets: Array) -> float:
         """Mean over labels of the commoner answer's frequency."""
-        xp = array_namespace(targets)
-        shares = xp.mean(xp.astype(xp.reshape(targets, (targets.shape[0], -1)), xp.float64), axis=0)
-        return float(xp.mean(xp.maximum(shares, 1 - shares)))
+        return self._over_labels(targets, lambda p: array_namespace(p).maximum(p, 1 - p))
 
-    def _flat(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        xp = array_namespace(scores, targets)
-        return xp.astype(xp.reshape(scores, (-1,)), xp.float64), xp.astype(xp.reshape(targets, (-1,)), xp.float64)
+    def _over_labels(self, targets: Array, each: Callable[[Array], Array]) -> float:
+        """The mean over labels of a function of their frequencies, (m,) -> (m,)."""
+        xp = array_namespace(targets)
+        total = sum(float(xp.sum(each(xp.mean(block, axis=0)))) for block in blocks.columns(targets))
+        return total / math.prod(targets.shape[1:])
+
+    def _mean(self, scores: Array, targets: Array, each: Callable[[Array, Array], Array]) -> float:
+        """The mean of a number for each score and its target, (m,) and (m,) -> (m,)."""
+        xp, size = array_namespace(scores, targets), math.prod(scores.shape)
+        total = sum(float(xp.sum(each(flat, labels))) for flat, labels in blocks.flat(scores, targets))
+        return total / size if size else math.nan
 
     def score(self, scores: Array, targets: Array) -> float:
         """Share of labels on the right side: above 0 for logits, above 1/2 if all scores lie in [0, 1]."""
-        flat, labels = self._flat(scores, targets)
-        xp = array_namespace(flat)
-        limit = 0.5 if float(xp.min(flat)) >= 0 and float(xp.max(flat)) <= 1 else 0.0
-        return float(xp.mean(xp.astype((flat > limit) == (labels > 0.5), xp.float64)))
+        xp = array_namespace(scores)
+        limit = 0.5 if self._are_probabilities(scores) else 0.0
+        return self._mean(scores, targets, lambda flat, labels: xp.astype((flat > limit) == (labels > 0.5), xp.float64))
+
+    def _are_probabilities(self, scores: Array) -> bool:
+        xp = array_namespace(scores)
+        return float(xp.min(scores)) >= 0 and float(xp.max(scores)) <= 1
 
     def reference_loss(self, scores: Array, targets: Array) -> float:
         """Mean binary cross-entropy of the sigmoid of the scores."""
-        flat, labels = self._flat(scores, targets)
-        xp = array_namespace(flat)
-        positive = xp.where(flat > 0, flat, xp.zeros_like(flat))
-        return float(xp.mean(positive - flat * labels + xp.log1p(xp.exp(-xp.abs(flat)))))
+
+        def each(flat: Array, labels: Array) -> Array:
+            xp = array_namespace(flat)
+            return xp.where(flat > 0, flat, 0.0) - flat * labels + xp.log1p(xp.exp(-xp.abs(flat)))
+
+        return self._mean(scores, targets, each)
 
     def probability_loss(self, scores: Array, targets: Array) -> float:
         """Mean binary cross-entropy, the scores being probabilities; logs stop at -100, as PyTorch's do."""
-        flat, labels = self._flat(scores, targets)
-        xp = array_namespace(flat)
-        if float(xp.min(flat)) < 0 or float(xp.max(flat)) > 1:
+
+        def each(flat: Array, labels: Array) -> Array:
+            xp = array_namespace(flat)
+            least = xp.asarray(math.exp(-100), dtype=flat.dtype)
+            return -labels * xp.log(xp.maximum(flat, least)) - (1 - labels) * xp.log(xp.maximum(1 - flat, least))
+
+        xp = array_namespace(scores)
+        if float(xp.min(scores)) < 0 or float(xp.max(scores)) > 1:
             return math.nan
-        least = xp.asarray(math.exp(-100), dtype=flat.dtype)
-        yes, no = xp.log(xp.maximum(flat, least)), xp.log(xp.maximum(1 - flat, least))
-        return float(-xp.mean(labels * yes + (1 - labels) * no))
+        return self._mean(scores, targets, each)
 
     def multiples(self, targets: Array) -> tuple[float, ...]:
         """A mean over the labels, or their sum."""
@@ -152,8 +169,8 @@ class MultiLabel:
     def problem(self, scores: Array | None, targets: Array) -> str:
         """Targets lie in [0, 1], and there is one score for each."""
         xp = array_namespace(targets)
-        values = xp.astype(targets, xp.float64)
-        least, most = float(xp.min(values)), float(xp.max(values))
+        numbers = xp.astype(targets, xp.int64) if xp.isdtype(targets.dtype, "bool") else targets
+        least, most = float(xp.min(numbers)), float(xp.max(numbers))
         if not (least >= 0 and most <= 1):
             return f"targets go from {least:g} to {most:g}, not from 0 to 1"
         if scores is not None and math.prod(scores.shape) != math.prod(targets.shape):

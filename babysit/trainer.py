@@ -3,6 +3,7 @@
 Satisfy it by structure, no base class needed, or let an adapter in `babysit.adapters` do it.
 
     Trainer                  batches, evaluate, step, save, load; a task and two settable numbers
+    ├── SupportsSaveInto     + save_into: saved states in memory that is used again
     ├── SupportsTrace        + trace: what flows through the layers, forward and backward
     ├── SupportsParameters   + parameters and gradients by name
     ├── SupportsRegularization  + the strengths the program states
@@ -73,6 +74,24 @@ class Trainer(Protocol):
 
     def load(self, state: State) -> None:
         """Put back what `save` gave, bit for bit."""
+        ...
+
+
+@runtime_checkable
+class SupportsSaveInto(Protocol):
+    """A trainer that can save into the arrays of an earlier state, and that copies what it loads.
+
+    Its states are loaded as they are: `load` must keep none of the arrays that it is given, nor write into them. From
+    other trainers babysit protects what it saved by one more copy at each `load`.
+
+    Attributes:
+        placement: Where states are saved, if not beside the program's own, and why; empty otherwise.
+    """
+
+    placement: str
+
+    def save_into(self, state: State) -> State:
+        """As `save`, but in the arrays of this state, which `save` or `save_into` gave, wherever they fit."""
         ...
 
 
@@ -156,7 +175,7 @@ class SupportsParameters(Protocol):
         ...
 
     def last_gradients(self) -> Mapping[str, Array]:
-        """What the latest step used, after accumulation and clipping."""
+        """What the latest step used, after accumulation and clipping; it need not outlast the next step."""
         ...
 
 

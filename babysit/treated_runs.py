@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from babysit import curves
 from babysit.errors import LostError, Skip, TargetError
-from babysit.monitoring import ACCUMULATED, passes
+from babysit.monitoring import passes
 from babysit.plain_updates import Adam
 from babysit.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
+from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -81,13 +81,11 @@ def _unregularized(trainer: "Driven") -> "Step":
 
 def _run(trainer: "Driven", treatment: Treatment, settings: "Settings") -> list[float]:
     step = treatment.begin(trainer)
+    own = (treatment.prepare(batch) for batch in passes(trainer) if batch is not None)
     losses: list[float] = []
-    for batch in islice(passes(trainer), ACCUMULATED * settings.treated):
-        output = step(treatment.prepare(batch)) if batch is not None else None
-        if output is None or not (output.updated or not math.isfinite(output.loss)):
-            continue
+    for output in updates_of(step, own, settings.treated):
         losses.append(output.loss)
-        if len(losses) == settings.treated or not math.isfinite(output.loss):
+        if not math.isfinite(output.loss):
             break
     return losses
 

@@ -168,14 +168,27 @@ def _scaling(parts: "Sequence[Any]") -> _Scaling | None:
     kept = {0: 1, None: None}.get(axis, parts[0].ndim - 1) if parts[0].ndim > 2 else 1
     if len({p.shape[1:] for p in parts}) > 1:
         return None
-    values = np.concatenate([arrays.on_host(p) for p in parts]).astype(np.float64)
-    others = tuple(a for a in range(values.ndim) if a != kept)
-    mean, spread = values.mean(others, keepdims=True), values.std(others, keepdims=True)
+    mean, spread = _mean_and_spread([arrays.on_host(p) for p in parts], kept)
     varies = spread > ROUNDING * abs(mean)
     near = (abs(mean) <= CENTERED * spread) & (spread <= SCALED) & (spread >= 1 / SCALED)
     if not np.isfinite(spread).all() or not varies.any() or near[varies].all():
         return None
     return _Scaling(mean[0], np.where(varies, spread, 1.0)[0])
+
+
+def _mean_and_spread(parts: "Sequence[Any]", kept: int | None) -> tuple[Any, Any]:
+    """Over all axes but one; they keep a length of 1. The spread is NaN where the mean is not finite."""
+    import numpy as np
+
+    from babysit.blocks import row_blocks
+
+    others = tuple(axis for axis in range(parts[0].ndim) if axis != kept)
+    count = sum(part.size for part in parts) / (1 if kept is None else parts[0].shape[kept])
+    mean = sum(block.sum(others, keepdims=True) for block in row_blocks(parts)) / count
+    if not np.isfinite(mean).all():
+        return mean, np.full_like(mean, np.nan)
+    squares = sum(np.square(block - mean).sum(others, keepdims=True) for block in row_blocks(parts))
+    return mean, np.sqrt(squares / count)
 
 
 def drawn_anew(bench: "Bench") -> "dict[str, Array]":

@@ -47,7 +47,7 @@ from babysit.rate_search import Sweep
 from babysit.report import Severity
 from babysit.search_rules import best_at_edge, one_seed_winner
 from babysit.short_runs import Trial, falls
-from babysit.significance import ONE_IN_740, fall_error
+from babysit.significance import fall_error, normal_tail
 from babysit.space import ALARM, LEADERS, Parameter, leaning
 from babysit.split_rules import split_statistics_differ
 from babysit.splits import LEVEL, compared
@@ -525,7 +525,7 @@ def rows_of_data() -> Iterator[Row]:
         stated = math.nan if kind == HEAVY else sigmas  # whose error Fisher's z takes for too small
         yield Row(verdict, kind, place, stated, lost_tie(kind, check_data.Settings()), 5_000)
     relaxed = check_data.Settings(sigmas=3.0, tied=1e-9, lost=1.0)
-    yield Row(verdict, "normal", f"{place}, at 3", ONE_IN_740, lost_tie("normal", relaxed), 10_000)
+    yield Row(verdict, "normal", f"{place}, at 3", normal_tail(3), lost_tie("normal", relaxed), 10_000)
     verdict, words = "a column holds the labels", "50 examples of 8 columns, yes or no"
     yield Row(verdict, words, "`leaks.FEWEST`", AGREEING, holding, 5_000)
     verdict, place, surprise = "ranks share their data", "`check-parallel.surprise`", said(check_parallel, "surprise")
@@ -545,7 +545,7 @@ def rows_of_targets() -> Iterator[Row]:
     ):
         words = f"{words}, 64 batches of 32"
         yield Row(verdict, words, place, sigmas, ordered(task, drawn, 32, 64, usual), 1_500)
-        yield Row(verdict, words, f"{place}, at 3", ONE_IN_740, ordered(task, drawn, 32, 64, relaxed), 5_000)
+        yield Row(verdict, words, f"{place}, at 3", normal_tail(3), ordered(task, drawn, 32, 64, relaxed), 5_000)
     halves = ordered(Classification(2), half_and_half, 10, 2, usual)
     yield Row(verdict, "10 of each class in 2 batches", "`targets.ENOUGH`", HALVES, halves, 40_000)
     verdict, place = "training lacks a class of validation", f"`check-data.unlikely`, at {MEASURABLE}"

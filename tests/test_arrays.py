@@ -261,3 +261,106 @@ def test_norm_and_dot(make, dtype):
 def test_a_norm_in_half_precision_does_not_overflow(make):
     assert arrays.norm(make(np.full(100, 6e4, np.float16))) == pytest.approx(10 * float(np.float16(6e4)))
     assert math.isnan(arrays.norm(make(np.array([1.0, math.nan]))))
+
+
+# Arrays that are larger than what is worked on at once
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(arrays, "PIECE", 10)
+
+
+SHAPES = [(), (0,), (3,), (10,), (11,), (1, 31), (7, 4), (2, 30), (3, 11, 2), (5, 0), (1, 1, 25)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pieces_are_all_of_it_in_order(make, shape, small_pieces):
+    x = make(np.arange(math.prod(shape), dtype=np.float64).reshape(shape))
+    found = list(arrays.pieces(x))
+    assert all(math.prod(piece.shape) <= 10 for (piece,) in found)
+    assert [v for (piece,) in found for v in np.asarray(piece).reshape(-1)] == [*range(math.prod(shape))]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_over_pieces(make, shape, small_pieces):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=shape), rng.normal(size=shape)
+    assert arrays.norm(make(x)) == pytest.approx(float(np.sqrt((x**2).sum())), rel=1e-14)
+    assert arrays.dot(make(x), make(y)) == pytest.approx(float((x * y).sum()), rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_plus(make, shape, small_pieces):
+    rng = np.random.default_rng(0)
+    x, way = rng.normal(size=shape).astype(np.float32), rng.integers(-1, 2, size=shape).astype(np.int8)
+    start = make(x)
+    there = arrays.plus(start, 0.1, make(way))
+    assert arrays.same(there, make(np.asarray(x + np.float32(0.1) * way.astype(np.float32), dtype=np.float32)))
+    assert arrays.same(start, make(x))
+
+
+@pytest.mark.parametrize("place", range(25))
+def test_one_bit_anywhere_tells(make, place, small_pieces):
+    x = np.arange(25, dtype=np.float32).reshape(5, 5)
+    y = x.copy()
+    y.view(np.uint32).reshape(-1)[place] ^= 1
+    assert not arrays.same(make(x), make(y))
+    assert arrays.digest(make(x)) != arrays.digest(make(y))
+    assert arrays.all_finite(make(y))
+    y.reshape(-1)[place] = np.inf
+    assert not arrays.all_finite(make(y))
+
+
+def test_digests_do_not_depend_on_pieces_or_on_how_an_array_lies(make, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(6, 7))
+    whole = arrays.digest(make(x))
+    monkeypatch.setattr(arrays, "PIECE", 10)
+    assert arrays.digest(make(x)) == whole == arrays.digest(make(x.T.copy()).T)
+
+
+TREE = {"a": [np.array([1.0, np.nan]), "text"], "n": 3, "f": math.nan, "objects": np.array([None, "x"], dtype=object)}
+
+
+def test_fingerprints_of_the_same_are_the_same():
+    assert arrays.differing(arrays.fingerprints(TREE), arrays.fingerprints(arrays.duplicate(TREE))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("a.0", lambda tree: tree["a"].__setitem__(0, np.array([1.0, 0.0]))),
+        ("a.0", lambda tree: tree["a"].__setitem__(0, np.array([1.0, np.nan], dtype=np.float32))),
+        ("a.0", lambda tree: tree["a"].__setitem__(0, np.array([[1.0, np.nan]]))),
+        ("a.0", lambda tree: tree["a"].__setitem__(0, None)),
+        ("a.1", lambda tree: tree["a"].__setitem__(1, "other")),
+        ("n", lambda tree: tree.update(n=4)),
+        ("n", lambda tree: tree.pop("n")),
+        ("objects", lambda tree: tree["objects"].__setitem__(0, 1)),
+        ("more", lambda tree: tree.update(more=1)),
+    ],
+)
+def test_fingerprints_tell_what_changed(name, change):
+    before, tree = arrays.fingerprints(TREE), arrays.duplicate(TREE)
+    change(tree)
+    assert arrays.differing(before, arrays.fingerprints(tree)) == [name]
+    assert "array" not in repr([before[name] for name in ("a.0", "a.1", "n")])
+
+
+def test_zeros_of_either_sign_have_other_fingerprints(make):
+    assert arrays.fingerprints(make(np.zeros(2))) != arrays.fingerprints(make(-np.zeros(2)))
+
+
+def test_sparse_tensors():
+    dense, other = torch.zeros(40, 3), torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    dense[3], dense[30] = 2.0, other[0]
+    sparse = dense.to_sparse(1)
+    parts = torch.stack([dense[3] / 2, dense[30], dense[3] / 2])
+    twice = torch.sparse_coo_tensor(torch.tensor([[3, 30, 3]]), parts, dense.shape, check_invariants=True)
+    assert arrays.norm(sparse) == pytest.approx(arrays.norm(dense))
+    assert arrays.norm(twice) == pytest.approx(arrays.norm(dense))  # not coalesced: row 3 is there in two parts
+    for pair in ((sparse, other), (other, sparse), (sparse, dense), (sparse, sparse)):
+        assert arrays.dot(*pair) == pytest.approx(arrays.dot(*(x.to_dense() for x in pair)))
+    assert arrays.digest(sparse) == arrays.digest(sparse.clone()) != arrays.digest(2 * sparse)
+    assert arrays.all_finite(sparse)
+    assert not arrays.all_finite(sparse * math.inf)

@@ -7,9 +7,23 @@ import faults
 import numpy as np
 import pytest
 from faults import SEEDS, lecture, measured, rate_of
+from trainers import TinyTrainer
 
 from babysit import Output
-from babysit.attempts import LENIENT, OFTEN, Aim, Attempt, Outcome, _outcome, aim_for, attempt, is_hopeless
+from babysit.attempts import (
+    LENIENT,
+    OFTEN,
+    Aim,
+    Attempt,
+    Outcome,
+    _outcome,
+    affordable,
+    aim_for,
+    attempt,
+    in_pieces,
+    is_hopeless,
+)
+from babysit.bench import Bench
 from babysit.checks.overfit import Settings
 from babysit.lab.losses import softmax_loss
 from babysit.task import ChanceLoss, Classification, Regression
@@ -340,3 +354,45 @@ def test_a_hopeless_one_takes_a_third_of_the_steps_at_most(make, seed):
     found, settings = measured("overfit", make(seed), treatment=False)
     assert found.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED, Outcome.DIVERGED)
     assert len(found.own.losses) <= settings.steps / 3
+
+
+# How many examples, and how they are stepped on
+
+
+def loading(size, width=1, count=400):
+    """A trainer whose batches have so many examples, each with so many targets."""
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.normal(size=(count, 6)), rng.integers(0, 3, size=(count, width)).squeeze()
+
+    def batches(trainer, split="train"):
+        yield from ((inputs[k : k + size], targets[k : k + size]) for k in range(0, count, size))
+
+    return TinyTrainer(batches=batches)
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "expected"),
+    [
+        (64, 1, 20),
+        (20, 1, 20),
+        (5, 1, 20),
+        (4, 1, 16),
+        (2, 1, 8),
+        (1, 1, 8),
+        (2, 64, 2),
+        (1, 64, 2),
+        (8, 64, 8),
+        (4, 4, 5),
+    ],
+)
+def test_examples_are_few_where_batches_are_small(size, width, expected):
+    assert affordable(Bench(loading(size, width)), 20) == expected
+
+
+def test_an_accumulating_program_steps_on_usual_batches():
+    plain, summing = Bench(loading(4)), Bench(loading(4))
+    summing.once("calls for an update", lambda: 8)
+    batch = plain.subset(16, most=16)
+    assert [len(x) for x, _ in in_pieces(plain, batch)] == [16]
+    assert [len(x) for x, _ in in_pieces(summing, batch)] == [4, 4, 4, 4]
+    assert [len(x) for x, _ in in_pieces(summing, summing.subset(3, most=3))] == [3]

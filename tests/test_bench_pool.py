@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -7,6 +8,7 @@ from trainers import TinyTrainer
 
 from babysit import TargetError, arrays
 from babysit.bench import POOL_BYTES, POOL_EXAMPLES, Bench
+from babysit.updates import CALLS
 
 torch.set_num_threads(1)
 
@@ -150,3 +152,55 @@ def test_a_subset_is_a_copy():
     bench = Bench(TinyTrainer())
     bench.subset(5)[0][:] = 99
     assert arrays.differing(bench.pool(), list(TinyTrainer().batches())) == []
+
+
+# Bounds, where batches are small
+
+
+@pytest.mark.parametrize(
+    ("size", "examples", "batches"), [(64, 512, 8), (32, 512, 12), (1, 512, 12), (1, 3, 3), (40, 1, 1)]
+)
+def test_a_look_takes_a_bounded_number_of_batches(size, examples, batches):
+    bench = Bench(loading(*(batch_of(size, k * size) for k in range(40))))
+    assert len(bench.first_batches(examples)) == batches
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "most", "found"),
+    [(64, 256, None, 256), (8, 256, None, 32), (1, 16, None, 4), (1, 20, 20, 20), (1, 20, 8, 8), (8, 5, None, 5)],
+)
+def test_a_subset_needs_not_much_more_than_a_batch(size, wanted, most, found):
+    bench = Bench(loading(*(batch_of(size, k * size) for k in range(40))))
+    assert bench.usual_size == size
+    inputs, _ = bench.subset(wanted, most)
+    assert len(inputs) == found
+    assert len({float(row[0]) for row in inputs}) == found
+
+
+def accumulating(every, **changes):
+    """A trainer that updates at each so many calls of its step."""
+
+    def step(trainer, batch):
+        trainer.made = getattr(trainer, "made", 0) + 1
+        if trainer.made % every:
+            return replace(TinyTrainer.evaluate(trainer, batch), updated=False)
+        return TinyTrainer.step(trainer, batch)
+
+    return TinyTrainer(step=step, **changes)
+
+
+@pytest.mark.parametrize("every", [1, 4, 32])
+def test_calls_for_an_update_are_counted(every):
+    bench = Bench(accumulating(every))
+    assert bench.accumulated == every
+    before = bench.trainer.steps
+    with bench.trained(5) as (trainer, made):
+        assert (made, trainer.steps - before) == (5, 5 * every)
+
+
+def test_a_program_that_never_updates_is_not_waited_for_long():
+    bench = Bench(accumulating(10**9))
+    assert bench.accumulated == 1
+    with bench.trained(5) as (_, made):
+        assert made == 0
+    assert bench.trainer.steps == 2 * CALLS

@@ -200,7 +200,7 @@ def test_a_penalty_that_does_not_double_is_not_told_apart():
         return type(output)(output.loss, 1e-3), found
 
     made.gradients = gradients
-    assert set(surface(made).gradients) == {"total"}
+    assert surface(made).parts == ("total",)
 
 
 @pytest.mark.parametrize("gradient", [None, lambda w: 0 * w], ids=["none", "zeros"])

@@ -96,10 +96,13 @@ def test_scores_that_know_the_answer_have_luck_in_plenty(labels):
     assert got.excess == pytest.approx(knowing_nothing - math.log(4), rel=0.15)
 
 
-def test_batches_are_joined_and_odd_ones_left_out(make):
-    parts = [make(LOGITS[:100]), make(np.random.default_rng(3).normal(size=(50, 5))), make(LOGITS[100:])]
-    targets = [make(LABELS[:100]), make(LABELS[:50]), make(LABELS[100:])]
-    assert look(Classification(4), parts, targets, math.nan) == seen(Classification(4), make(LOGITS), make(LABELS))
+def test_batches_are_added_up_and_odd_ones_left_out(make):
+    parts = [make(LOGITS[:100]), make(LOGITS[:50]), make(LOGITS[100:])]
+    targets = [make(LABELS[:100]), make(np.stack([LABELS[:50]] * 2, axis=1)), make(LABELS[100:])]
+    got, whole = look(Classification(4), parts, targets, math.nan), seen(Classification(4), make(LOGITS), make(LABELS))
+    assert got.chance == whole.chance
+    for name in ("spread", "excess", "luck", "score", "best_constant_score", "reference_loss", "probability_loss"):
+        assert getattr(got, name) == pytest.approx(getattr(whole, name), rel=1e-12), name
 
 
 def test_without_scores_only_chance_is_known():

@@ -1,28 +1,225 @@
 """How noise is kept from looking like a fall."""
 
+import ast
 import math
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
+import babysit
 from babysit.checks.lr_scan import Settings
 from babysit.short_runs import COMPARED, Trial, falls
-from babysit.significance import ONE_IN_740, fall_error, gap_error, mean_error, standard_error, student_quantile
+from babysit.significance import (
+    between_groups_deviate,
+    binomial_tail,
+    chi2_lower_tail,
+    fall_error,
+    gap_error,
+    mean_error,
+    normal_tail,
+    poisson_upper_bound,
+    standard_error,
+    student_quantile,
+    widening,
+)
 from babysit.usable_rates import confirmed
 
 BATCHES_MANY_LOST = [1000.0, *[1.0] * 63], [900.0, *[1.1] * 63]  # one falls by a tenth, 63 rise by a tenth
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 7, 12, 31, 200])
-@pytest.mark.parametrize("level", [ONE_IN_740, 9e-5, 2e-5])
+PACKAGE = Path(babysit.__file__).parent
+ONE_IN_740 = stats.norm.sf(3)
+SIZES = [1, 10, 10**3, 10**5, 10**7]
+LEAST = 1e-290  # of what is compared by its digits; smaller ones lose some
+sizes = st.sampled_from(SIZES)
+shares = st.one_of(st.sampled_from([0.0, 1e-12, 1e-3, 0.2, 0.5, 0.999, 1.0]), st.floats(0, 1))
+levels = st.floats(-30, math.log10(0.499)).map(lambda exponent: 10**exponent)
+
+
+def near(value):
+    return pytest.approx(value, rel=1e-8, abs=LEAST)
+
+
+@st.composite
+def counts(draw):
+    """Trials, and a number of successes at an end, in the middle, or anywhere."""
+    n = draw(sizes)
+    return n, draw(st.one_of(st.integers(-1, n + 1), st.sampled_from([-1, 0, 1, n // 2, n - 1, n, n + 1])))
+
+
+# One home
+
+BY_HAND = {"comb", "perm", "factorial", "gamma", "lgamma", "erf", "erfc", "NormalDist"}
+ELSEWHERE = {"classification.py": {"erf"}}  # the mean of a hinge, which is no tail
+
+
+def by_hand(source):
+    """Names that make tails, binomials and quantiles, and imports of SciPy."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            yield from {node.attr} & BY_HAND
+        elif isinstance(node, ast.ImportFrom):
+            yield from {alias.name for alias in node.names} & BY_HAND
+            yield from {"scipy"} & {(node.module or "").split(".")[0]}
+        elif isinstance(node, ast.Import):
+            yield from {"scipy"} & {alias.name.split(".")[0] for alias in node.names}
+
+
+def test_no_other_module_makes_tails_and_quantiles():
+    modules = [path for path in PACKAGE.rglob("*.py") if path.name != "significance.py"]
+    found = {path.name: set(by_hand(path.read_text())) - ELSEWHERE.get(path.name, set()) for path in modules}
+    assert len(found) > 50
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["math.comb(5, 2)", "from math import lgamma", "from statistics import NormalDist", "import scipy.stats as s"],
+)
+def test_what_is_made_by_hand_is_found(line):
+    assert list(by_hand(line))
+    assert not list(by_hand("math.exp(2); from math import sqrt; import numpy"))
+
+
+def test_scipy_is_imported_where_it_is_called():
+    code = "import sys, babysit.significance; sys.exit(bool({'scipy', 'numpy', 'statistics'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# Tails and quantiles
+
+
+@given(counts(), shares)
+def test_binomial_tail_is_scipys(pair, p):
+    n, k = pair
+    assert binomial_tail(n, k, p) == near(stats.binom.sf(k - 1, n, p))
+
+
+@given(sizes, st.floats(1e-6, 1 - 1e-6), st.floats(-8, 8))
+def test_binomial_tail_near_the_mean_is_scipys(n, p, deviate):
+    k = round(n * p + deviate * math.sqrt(n * p * (1 - p)))
+    assert binomial_tail(n, k, p) == near(stats.binom.sf(k - 1, n, p))
+
+
+@given(st.integers(1, 60), st.integers(0, 61), st.integers(0, 32))
+def test_binomial_tail_is_the_sum_of_its_terms(n, k, of_32):
+    p = Fraction(of_32, 32)
+    exact = sum(math.comb(n, j) * p**j * (1 - p) ** (n - j) for j in range(k, n + 1))
+    assert binomial_tail(n, k, float(p)) == pytest.approx(float(exact), rel=1e-12)
+
+
+@given(counts(), shares)
+def test_binomial_tails_fall_with_k_rise_with_p_and_add_up_to_1(pair, p):
+    n, k = pair
+    tail = binomial_tail(n, k, p)
+    assert 0 <= binomial_tail(n, k + 1, p) <= tail * (1 + 1e-9) <= 1 + 1e-9
+    assert binomial_tail(n, k, min(1.0, p + 1e-3)) >= tail * (1 - 1e-9)
+    assert tail + binomial_tail(n, n - k + 1, 1 - p) == pytest.approx(1, abs=1e-7)  # so many failures; 1 - p is rounded
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(("successes", "p", "tail"), [(0, 0.0, 1.0), (1, 0.0, 0.0), (1, 1.0, 1.0)])
+def test_binomial_tail_of_what_is_certain(n, successes, p, tail):
+    assert binomial_tail(n, successes, p) == tail
+    assert (binomial_tail(n, n, 1.0), binomial_tail(n, n + 1, 1.0), binomial_tail(n, -3, p)) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_one_success_is_anything_but_none(n):
+    assert binomial_tail(n, 1, 1e-3) == near(-math.expm1(n * math.log1p(-1e-3)))
+
+
+@given(st.floats(-40, 37))
+def test_normal_tail_is_scipys(z):
+    assert normal_tail(z) == near(stats.norm.sf(z))
+    assert normal_tail(z) + normal_tail(-z) == pytest.approx(1)
+
+
+def test_normal_tail_far_out_is_nothing_and_no_error():
+    assert (normal_tail(100), normal_tail(-100), normal_tail(math.inf)) == (0.0, 1.0, 0.0)
+
+
+@given(levels, sizes)
 def test_student_quantile_is_scipys(level, freedom):
-    assert student_quantile(level, freedom) == pytest.approx(stats.t.isf(level, freedom), rel=5e-3)
+    found = student_quantile(level, freedom)
+    assert stats.t.sf(found, freedom) == near(level)
+    assert found == near(stats.t.isf(level, freedom))
+    assert found >= stats.norm.isf(level) * (1 - 1e-9)  # its tails are the heavier ones
+
+
+@pytest.mark.parametrize("level", [ONE_IN_740, 9e-5, 2e-5, 1e-12])
+def test_student_quantile_in_closed_form(level):
+    assert student_quantile(level, 1) == near(1 / math.tan(math.pi * level))
+    assert student_quantile(level, 2) == near((1 - 2 * level) / math.sqrt(2 * level * (1 - level)))
+    assert student_quantile(level, 10**7) == pytest.approx(stats.norm.isf(level), rel=1e-5)
+    assert student_quantile(0.5, 4) == pytest.approx(0, abs=1e-12)
+
+
+@given(sizes, st.one_of(st.floats(0, 3), st.sampled_from([0.0, 1e-300, 1e-13, 1e-6])))
+def test_chi2_lower_tail_is_scipys(freedom, ratio):
+    assert chi2_lower_tail(ratio * freedom, freedom) == near(stats.chi2.cdf(ratio * freedom, freedom))
+    assert chi2_lower_tail(ratio * freedom, freedom) <= chi2_lower_tail((ratio + 0.1) * freedom, freedom)
+
+
+@pytest.mark.parametrize("freedom", SIZES)
+def test_chi2_is_never_negative(freedom):
+    assert chi2_lower_tail(-1e-9, freedom) == chi2_lower_tail(0.0, freedom) == 0.0
+    assert chi2_lower_tail(math.inf, freedom) == 1.0
+
+
+@given(sizes, sizes, st.floats(1e-6, 1 - 1e-6))
+def test_between_groups_deviate_is_that_of_the_law_of_f(between, within, share):
+    ratio = share / between / ((1 - share) / within)
+    upper, lower = stats.f.sf(ratio, between, within), stats.f.cdf(ratio, between, within)
+    found = between_groups_deviate(share, between, within)
+    if min(upper, lower) > LEAST:
+        expected = stats.norm.isf(upper) if upper < lower else stats.norm.ppf(lower)
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    else:
+        assert abs(found) > 36
+
+
+@given(sizes, sizes, st.floats(0, 0.99))
+def test_between_groups_deviate_rises_with_the_share(between, within, share):
+    assert between_groups_deviate(share, between, within) <= between_groups_deviate(share + 0.01, between, within)
+
+
+@pytest.mark.parametrize("between", SIZES)
+@pytest.mark.parametrize("within", SIZES)
+def test_between_groups_deviate_at_its_ends(between, within):
+    assert between_groups_deviate(1.0, between, within) == between_groups_deviate(1 + 1e-9, between, within) == math.inf
+    assert between_groups_deviate(0.0, between, within) == between_groups_deviate(-1e-9, between, within) == -math.inf
+    assert math.isnan(between_groups_deviate(math.nan, between, within))
+
+
+@pytest.mark.parametrize("count", [0, *SIZES])
+def test_poisson_upper_bound_is_beyond_the_mean_that_explains_the_count_once_in_twenty_times(count):
+    """And no further than three standard deviations of the mean that it gives."""
+    bound = poisson_upper_bound(count)
+    assert stats.poisson.cdf(count, bound) <= 0.05
+    assert bound - count <= 3 * math.sqrt(bound) + 1e-9
 
 
 def test_one_in_740_is_what_three_sigmas_mean():
-    assert pytest.approx(stats.norm.sf(3)) == ONE_IN_740
+    assert normal_tail(3) == near(ONE_IN_740)
     assert pytest.approx(740, abs=1) == 1 / ONE_IN_740
+
+
+@pytest.mark.parametrize("freedom", SIZES)
+@pytest.mark.parametrize("sigmas", [2, 3])
+def test_an_error_known_from_few_values_is_widened(sigmas, freedom):
+    assert stats.t.sf(sigmas * widening(sigmas, freedom), freedom) == near(stats.norm.sf(sigmas))
+    assert widening(sigmas, freedom) >= 1
+
+
+# Errors of means
 
 
 @pytest.mark.parametrize("values", [[2.0, -2.0, 3.0, 2.0], [5.0, 5.0, 5.0], [1.0, 2.0], list(range(30))])
@@ -39,7 +236,7 @@ def test_one_value_has_no_scatter():
 def test_three_errors_of_the_mean_are_students(count):
     values = np.random.default_rng(count).normal(size=count)
     expected = stats.sem(values) * stats.t.isf(ONE_IN_740, count - 1)
-    assert 3 * mean_error(list(values)) == pytest.approx(expected, rel=5e-3)
+    assert 3 * mean_error(list(values)) == near(expected)
 
 
 def test_error_of_falls_is_that_of_their_mean_where_a_loss_is_negative():

@@ -60,6 +60,7 @@ class NumpyTrainer:
         optimizer: str | Update = "sgd",
     ) -> None:
         self.model = model
+        self.placement = ""  # of saved states: where the program's own is
         self.learning_rate = learning_rate
         self.regularization_scale = 1.0
         self._program = read_program(model, regularization)
@@ -147,16 +148,16 @@ class NumpyTrainer:
 
     def save(self) -> State:
         """All that the model, a model-like optimizer and the order of batches hold."""
+        return self.save_into({})
+
+    def save_into(self, state: State) -> State:
+        """The same, in the arrays of an earlier one wherever they fit; that one is used up."""
         own = self._optimizer if callable(self._optimizer) else None
-        return {
-            "model": capture(self.model),
-            "optimizer": capture(own),
-            "memory": capture(self._memory),
-            "order": capture(self._order),
-        }
+        held = {"model": self.model, "optimizer": own, "memory": self._memory, "order": self._order}
+        return {name: capture(value, state.get(name)) for name, value in held.items()}
 
     def load(self, state: State) -> None:
-        """Put it back, in the very arrays, dicts and generators that held it."""
+        """Put copies of it back, in the very arrays, dicts and generators that held it."""
         restore(self.model, state["model"])
         own = self._optimizer if callable(self._optimizer) else None
         restore(own, state["optimizer"])

@@ -25,7 +25,7 @@ from babysit.adapters.numpy_model import Program
 from babysit.adapters.numpy_modes import NotHeld, find_switches, holding
 from babysit.adapters.numpy_state import capture, generator_states, move_generators, untouched
 from babysit.adapters.numpy_trace import Array, Node, Traced, record
-from babysit.arrays import differing
+from babysit.arrays import differing, fingerprints
 from babysit.errors import Skip, TargetError
 from babysit.task import Task
 from babysit.trainer import Batch, Output
@@ -226,9 +226,9 @@ class Evaluation:
     def _keeps_something(self, X: Array, y: Array, dropout: bool) -> bool:
         model = self._program.model
         with untouched(model):
-            before = capture(model)
+            before = fingerprints(capture(model))
             self._program.loss(X, y, scale=0.0, dropout=dropout)
-            return bool(differing(before, capture(model)))
+            return bool(differing(before, fingerprints(capture(model))))
 
     def _draws(self, X: Array, y: Array, dropout: bool) -> bool:
         model = self._program.model

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from babysit.arrays import digest
+
 Members: TypeAlias = MutableMapping[Any, Any]
 
 _COPIED = (set, frozenset, deque, bytearray)
@@ -109,11 +111,17 @@ def _put_random_state(generator: Any, state: Any) -> None:
         getattr(generator, "bit_generator", generator).state = state
 
 
-def capture(value: Any, seen: set[int] | None = None) -> Any:
-    """A copy of the value and of all it holds: dicts and objects as dicts, generators as their state."""
+def capture(value: Any, into: Any = None, seen: set[int] | None = None) -> Any:
+    """A copy of the value and of all it holds: dicts and objects as dicts, generators as their state.
+
+    Args:
+        value: What to copy.
+        into: An earlier copy, whose arrays are overwritten where they fit; it is used up.
+        seen: What was copied already, by identity.
+    """
     seen = set() if seen is None else seen
     if isinstance(value, np.ndarray):
-        return copy.deepcopy(value) if value.dtype.hasobject else value.copy(order="K")
+        return _captured_array(value, into)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, _COPIED):
@@ -121,15 +129,31 @@ def capture(value: Any, seen: set[int] | None = None) -> Any:
     if isinstance(value, _RANDOM):
         return _random_state(value)
     if isinstance(value, tuple):
-        return tuple(capture(item, seen) for item in value)
+        return tuple(capture(item, _child(into, k), seen) for k, item in enumerate(value))
     held = None if id(value) in seen else value if isinstance(value, list) else members(value)
     if held is None:
         return Reference(value)
     seen.add(id(value))
     if isinstance(held, list):
-        return [capture(item, seen) for item in held]
-    copies = {key: capture(item, seen) for key, item in held.items()}
+        return [capture(item, _child(into, k), seen) for k, item in enumerate(held)]
+    copies = {key: capture(item, _child(into, key), seen) for key, item in held.items()}
     return copies if isinstance(value, dict) else _Owned(value, copies)
+
+
+def _captured_array(value: np.ndarray[Any, Any], into: Any) -> Any:
+    if value.dtype.hasobject:
+        return copy.deepcopy(value)
+    fits = isinstance(into, np.ndarray) and (type(into), into.dtype) == (type(value), value.dtype)
+    if not (fits and into.shape == value.shape and into.strides == value.strides and into.flags.writeable):
+        return value.copy(order="K")
+    np.copyto(into, value)
+    return into
+
+
+def _child(into: Any, key: Any) -> Any:
+    if isinstance(into, list | tuple):
+        return into[key] if key < len(into) else None
+    return into.get(key) if isinstance(into, dict) else None
 
 
 def _restore_array(current: Any, saved: Any, written: dict[int, tuple[Any, Any]]) -> Any:
@@ -138,8 +162,9 @@ def _restore_array(current: Any, saved: Any, written: dict[int, tuple[Any, Any]]
     if id(current) not in written and current.flags.writeable:
         np.copyto(current, saved)
         written[id(current)] = current, saved
+        return current
     # two names may have come to share one array since: the first keeps it, another keeps it if it held the same
-    return current if current.tobytes() == saved.tobytes() else saved.copy(order="K")
+    return current if digest(current) == digest(saved) else saved.copy(order="K")
 
 
 def _restore_items(current: Any, saved: Any, written: dict[int, tuple[Any, Any]]) -> list[Any]:

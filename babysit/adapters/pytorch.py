@@ -134,6 +134,7 @@ class PyTorchTrainer:
         """One update in training mode; the scores are not kept, so that memory holds no more than the program's own."""
         if not self._model.training:
             self._modes.set(training=True)
+        self._updates.forget()
         regularization = self._regularization
         with regularization.applied():
             total = loss = self._stepped.loss_of(batch)
@@ -153,8 +154,17 @@ class PyTorchTrainer:
         """A copy of everything that a step can change."""
         return self._everything.capture()
 
+    def save_into(self, state: State) -> State:
+        """The same, in the tensors of an earlier copy wherever they fit; that one is used up."""
+        return self._everything.capture(state)
+
+    @property
+    def placement(self) -> str:
+        """Where saved states are, in words, if a device was short of room for them; else empty."""
+        return self._everything.placement
+
     def load(self, state: State) -> None:
-        """Put all of it back, bit for bit."""
+        """Put all of it back by copies, bit for bit."""
         self._everything.restore(state)
         self._regularization.scale = self._regularization.scale  # the state has the decay of another
 
@@ -202,7 +212,7 @@ class PyTorchTrainer:
         return Output(loss.detach(), penalty, scores), reached
 
     def last_gradients(self) -> Mapping[str, Tensor]:
-        """What the latest step used, after accumulation, unscaling and clipping."""
+        """What the latest step used, after accumulation, unscaling and clipping; the next step overwrites it."""
         return self._updates.last_gradients()
 
     def strengths(self) -> Mapping[str, float]:

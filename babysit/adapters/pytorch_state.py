@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from babysit.adapters.pytorch_copies import Copies, Saving
 from babysit.arrays import duplicate
 from babysit.errors import TargetError
 
@@ -31,40 +32,47 @@ class Everything:
     ) -> None:
         self._modules, self._optimizers, self._stateful = modules, optimizers, stateful
         self._generators = dict(own_generators(loaders))
+        self.placement = ""  # of the copies, in words, where they are not beside the program's own
 
-    def capture(self) -> dict[str, Any]:
-        """A copy of all of it."""
+    def capture(self, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A copy of all of it, in the tensors of an earlier one where they fit; on the host where a device is short."""
         parameters = self.parameters()
-        return {
-            "parameters": {name: p.detach().clone() for name, p in parameters.items()},
-            "gradients": {name: None if p.grad is None else p.grad.detach().clone() for name, p in parameters.items()},
+        live = {
+            "parameters": {name: p.detach() for name, p in parameters.items()},
+            "gradients": {name: None if p.grad is None else p.grad.detach() for name, p in parameters.items()},
             "requires_grad": {name: p.requires_grad for name, p in parameters.items()},
-            "buffers": self.buffers(),
+            "buffers": {path: getattr(module, name) for path, module, name in self._owners()},
             "training": {name: module.training for name, module in self._named_modules()},
             "optimizer": [_of_optimizer(optimizer, parameters) for optimizer in self._optimizers],
+        }
+        saving = Saving(live, into)
+        self.placement = saving.placement or self.placement
+        return {
+            **saving.copied(),
+            "homes": saving.homes,
             "stateful": [copy.deepcopy(thing.state_dict()) for thing in self._stateful],
             "generators": self.generators(),
         }
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put everything back."""
+        """Put everything back, by copies."""
         for name, module in self._named_modules():
             module.training = state["training"].get(name, module.training)
         parameters = self.parameters()
-        copies = Copies()
+        copies = Copies(state["homes"])
         for name, p in ((name, p) for name, p in parameters.items() if name in state["parameters"]):
             if p.requires_grad is not state["requires_grad"][name]:
                 p.requires_grad_(state["requires_grad"][name])
-            if not copies.add(p, state["parameters"][name]):
-                p.data = state["parameters"][name].clone()
-            p.grad = copies.added(p.grad, state["gradients"][name])
+            if not copies.add(p, state["parameters"][name], f"parameters.{name}"):
+                p.data = copies.fresh(state["parameters"][name], f"parameters.{name}")
+            p.grad = copies.added(p.grad, state["gradients"][name], f"gradients.{name}")
         for thing, saved in zip(self._stateful, state["stateful"], strict=True):
             thing.load_state_dict(copy.deepcopy(saved))
             if isinstance(thing, torch.amp.GradScaler):
                 thing._per_optimizer_states.clear()  # of an update that failed half-way
-        for optimizer, saved in zip(self._optimizers, state["optimizer"], strict=True):
-            _into_optimizer(optimizer, saved, parameters, copies)
+        for k, (optimizer, saved) in enumerate(zip(self._optimizers, state["optimizer"], strict=True)):
+            _into_optimizer(optimizer, saved, parameters, copies, f"optimizer.{k}")
         self._restore_buffers(state["buffers"], copies)
         copies.run()
         self.restore_generators(state["generators"])
@@ -91,13 +99,6 @@ class Everything:
             scripted = not isinstance(module._buffers, dict)  # TorchScript has another kind of container
             for name in dict(module.named_buffers(recurse=False)) if scripted else module._buffers:
                 yield (f"{path}.{name}" if path else name), module, name
-
-    def buffers(self) -> dict[str, Tensor | None]:
-        """A copy of each buffer."""
-        return {
-            path: None if (b := getattr(module, name)) is None else b.detach().clone()
-            for path, module, name in self._owners()
-        }
 
     def held_buffers(self) -> list["Held"]:
         """The buffers themselves, with a copy of each."""
@@ -126,12 +127,14 @@ class Everything:
         for path, module, name in list(self._owners()):
             if path not in saved:
                 delattr(module, name)
-            elif (buffer := copies.added(getattr(module, name), saved[path])) is not getattr(module, name):
+            elif (buffer := copies.added(getattr(module, name), saved[path], f"buffers.{path}")) is not getattr(
+                module, name
+            ):
                 setattr(module, name, buffer)
         modules = dict(self._named_modules())
         for path in saved.keys() - {path for path, _, _ in self._owners()}:
             place, _, name = path.rpartition(".")
-            modules[place]._buffers[name] = copies.added(None, saved[path])
+            modules[place]._buffers[name] = copies.added(None, saved[path], f"buffers.{path}")
 
     def generators(self) -> dict[str, Tensor]:
         """Where torch's generators stand: the CPU's, those of the devices in use, those that loaders own."""
@@ -177,34 +180,6 @@ class Held(NamedTuple):
     copy: Tensor | None
 
 
-class Copies:
-    """Tensors to overwrite, all at once."""
-
-    def __init__(self) -> None:
-        self._targets: list[Tensor] = []
-        self._sources: list[Tensor] = []
-
-    def add(self, target: Tensor, source: Tensor) -> bool:
-        """Whether the target can take the source in place; it then will."""
-        alike = target.shape == source.shape and target.dtype == source.dtype and target.device == source.device
-        fits = alike and target.layout is torch.strided and source.layout is torch.strided
-        if fits:
-            self._targets.append(target.detach())
-            self._sources.append(source)
-        return fits
-
-    def added(self, target: Tensor | None, source: Tensor | None) -> Tensor | None:
-        """The target, to be overwritten, or a new tensor where it can't take the source."""
-        if target is None or source is None or not self.add(target, source):
-            return None if source is None else source.clone()
-        return target
-
-    def run(self) -> None:
-        """Overwrite them."""
-        if self._targets:
-            torch._foreach_copy_(self._targets, self._sources)
-
-
 def own_generators(loaders: Mapping[str, Any]) -> Iterator[tuple[str, torch.Generator]]:
     """The generators that the loaders, or their samplers, hold; each once."""
     known: set[int] = set()
@@ -225,43 +200,45 @@ def own_generators(loaders: Mapping[str, Any]) -> Iterator[tuple[str, torch.Gene
 
 
 def _of_optimizer(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
-    held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
-    others = {key: value for key, value in optimizer.state.items() if not isinstance(key, Tensor)}
+    """What it holds, itself; entries that belong to no tensor as copies."""
     return {
-        "others": duplicate(others),
-        "state": {name: {key: duplicate(value) for key, value in values.items()} for name, values in held.items()},
-        "groups": [
-            {key: duplicate(value) for key, value in group.items() if key != "params"}
-            for group in optimizer.param_groups
-        ],
+        "others": duplicate({key: value for key, value in optimizer.state.items() if not isinstance(key, Tensor)}),
+        "state": {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state},
+        "groups": [{key: value for key, value in g.items() if key != "params"} for g in optimizer.param_groups],
     }
 
 
 def _into_optimizer(
-    optimizer: Optimizer, saved: Mapping[str, Any], parameters: Mapping[str, nn.Parameter], copies: Copies
+    optimizer: Optimizer,
+    saved: Mapping[str, Any],
+    parameters: Mapping[str, nn.Parameter],
+    copies: Copies,
+    path: str,
 ) -> None:
     for name, p in parameters.items():
         if name in saved["state"]:
-            _into_dict(optimizer.state[p], saved["state"][name], copies)
+            _into_dict(optimizer.state[p], saved["state"][name], copies, f"{path}.state.{name}")
         else:
             optimizer.state.pop(p, None)
     for key in [key for key in optimizer.state if not isinstance(key, Tensor)]:
         del optimizer.state[key]
     optimizer.state.update(duplicate(saved["others"]))
     del optimizer.param_groups[len(saved["groups"]) :]
-    for group, values in zip(optimizer.param_groups, saved["groups"], strict=True):
-        _into_dict(group, {**values, "params": group["params"]}, copies, keep="params")
+    for g, (group, values) in enumerate(zip(optimizer.param_groups, saved["groups"], strict=True)):
+        _into_dict(group, {**values, "params": group["params"]}, copies, f"{path}.groups.{g}", keep="params")
 
 
-def _into_dict(held: dict[str, Any], saved: Mapping[str, Any], copies: Copies, keep: str = "") -> None:
+def _into_dict(held: dict[str, Any], saved: Mapping[str, Any], copies: Copies, path: str, keep: str = "") -> None:
     for key in [key for key in held if key not in saved]:
         del held[key]
     for key, value in saved.items():
         if key == keep:
             continue
         old = held.get(key)
-        tensors = isinstance(value, Tensor) and isinstance(old, Tensor)
-        held[key] = copies.added(old, value) if tensors else duplicate(value)
+        if isinstance(value, Tensor):
+            held[key] = copies.added(old if isinstance(old, Tensor) else None, value, f"{path}.{key}")
+        else:
+            held[key] = duplicate(value)
 
 
 def require_state_dict(stateful: Sequence[Any]) -> None:

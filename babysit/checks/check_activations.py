@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
+from babysit.significance import binomial_tail
 from babysit.statistics import LayerSummary
 from babysit.traces import layers, nonlinearities
 
@@ -154,8 +155,7 @@ def _others(shares: Iterable[tuple[LayerSummary, float]], limit: float, worst: L
 def _more_dead(pair: tuple[LayerSummary, float], settings: Settings) -> bool:
     """Whether so many dead units are unlikely if each had the usual share's chance to be dead."""
     n, dead = pair[0].units, round(pair[1] * pair[0].units)
-    p = settings.some_dead
-    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(dead, n + 1)) < settings.unlikely
+    return binomial_tail(n, dead, settings.some_dead) < settings.unlikely
 
 
 def _still(measured: Measurement, count: Callable[[LayerSummary], int]) -> list[tuple[LayerSummary, float]]:

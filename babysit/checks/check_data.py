@@ -144,9 +144,9 @@ class Settings:
         "batches that hold each class alike leave what varies within a class", above=0.0, most=1.0,
     )  # fmt: skip
     unlikely: float = setting(
-        1e-6, "chance above which something is left to chance: so little variation of batches, by the bound "
-        "(k r / 2)^(k / 2) / Gamma(k / 2 + 1) of chi squared with k = batches - 1; so few examples of a class in "
-        "training, by Chernoff's bound of the binomial law, over all classes", above=0.0, most=1.0,
+        1e-6, "chance above which something is left to chance: so little variation of batches, by chi squared "
+        "with batches - 1 degrees of freedom; so few examples of a class in training, by the binomial law, over all "
+        "classes", above=0.0, most=1.0,
     )  # fmt: skip
 
     leak: float = setting(

@@ -35,8 +35,8 @@ class Settings:
     """Settings of `check-grad`."""
 
     examples: int = setting(
-        16, "training examples whose loss is differentiated: few, so that few kinks are near (CS231n notes 3, 'use "
-        "only few datapoints'), and enough for batch normalization", least=1, option=True, measures=True,
+        16, "training examples whose loss is differentiated, a usual batch at most: few, so that few kinks are near "
+        "(CS231n notes 3, 'use only few datapoints'), and enough for batch normalization", least=1, option=True, measures=True,
     )  # fmt: skip
     burn_in: int = setting(
         50, "updates made before, since at initialization special structure may hide an error (CS231n notes 3, "
@@ -48,8 +48,8 @@ class Settings:
         "gradient, and in double precision as many anywhere", least=0, option=True, measures=True,
     )  # fmt: skip
     lines: int = setting(
-        60, "slopes compared in all: beyond, parameters get fewer entries, and at last none but all of them together; "
-        "each costs two evaluations of the loss where it agrees", least=1, measures=True,
+        60, "slopes compared in all: beyond, parameters get fewer entries, then none but all of them together, and at "
+        "last as many parameters are looked at, evenly spaced; each costs two evaluations where it agrees", least=1, measures=True,
     )  # fmt: skip
     updates: int = setting(5, "updates whose gradients are compared with those before", least=2, measures=True)
     wrong: float = setting(
@@ -96,6 +96,7 @@ class Measurement:
         epsilon: Its relative rounding.
         slopes: Of every parameter that gets a gradient.
         unreached: Parameters that get none.
+        parameters: How many there are.
         not_finite: Parameters whose gradient is not finite.
         used: The gradients that some updates used.
     """
@@ -107,6 +108,7 @@ class Measurement:
     epsilon: float
     slopes: tuple[Slopes, ...]
     unreached: tuple[Unreached, ...]
+    parameters: int
     not_finite: tuple[str, ...]
     used: UsedGradients
 
@@ -118,7 +120,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
     if bench.trainer.ranks.size > 1:
         raise Skip("the program runs as several processes; its gradients are checked in a single one")
-    batch = bench.subset(settings.examples)
+    batch = bench.subset(min(settings.examples, max(2, bench.usual_size)))
     looks = _looks(bench, batch, settings)
     if not looks:
         raise Skip("the loss of the examples is not a finite number, so it has no slope")
@@ -131,6 +133,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         epsilon=max(found.surface.epsilon for found in looks),
         slopes=tuple(slopes for found in looks for slopes in found.slopes),
         unreached=tuple(unreached(looks)),
+        parameters=len(first.names),
         not_finite=tuple(dict.fromkeys(name for found in looks for name in found.not_finite)),
         used=used_gradients(bench, settings.updates),
     )
@@ -144,7 +147,7 @@ def _looks(bench: "Bench", batch: "Batch", settings: Settings) -> list["Look"]:
     from babysit import arrays
     from babysit.gradients import look
 
-    with bench.trained(settings.burn_in) as (trainer, made):
+    with bench.trained(settings.burn_in, last=True) as (trainer, made):
         names = [name for name, w in trainer.parameters().items() if arrays.is_floating(w) and math.prod(w.shape)]
         if not names:
             raise Skip("the program has no parameters of real numbers, so it has no gradient")
@@ -179,6 +182,9 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     worst = max((slope.error for slope in [*agree, *differ]), default=math.nan)
     yield Fact("largest relative error", f"{worst:.2g}")
     also = ", and at the start where that told nothing" if {slope.steps for slope in totals} > {measured.steps} else ""
+    seen = len({slope.parameter for slope in totals} | {u.parameter for u in measured.unreached})
+    if seen < measured.parameters:
+        yield Fact("parameters", f"{seen} of {measured.parameters} looked at, evenly spaced")
     yield Fact("looked at", f"{measured.examples} examples, after {measured.steps} updates{also}")
     yield Fact("rounding of the loss", f"{measured.epsilon:.1g} of itself")
     if measured.scale == 0:

@@ -15,7 +15,10 @@ from babysit.check import rule, setting
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
+    from babysit import scores
     from babysit.bench import Bench
+    from babysit.driven import Driven
+    from babysit.trainer import Batch
 
 ORDER = 50
 BLOCKED_BY = ("state-not-restored", "ranks-diverge")
@@ -27,9 +30,17 @@ class Settings:
 
     examples: int = setting(
         512,
-        "training examples evaluated; more only where one batch is larger",
+        "training examples evaluated, in 12 batches at most; more only where one batch is larger",
         least=2,
         option=True,
+        measures=True,
+    )
+    score_bytes: int = setting(
+        64 * 2**20,
+        "bytes, in double precision, of a batch's scores whose spread is taken; where a batch has more, as those of "
+        "language models have, so many positions are drawn: 167 of a vocabulary of 50,257, whose spread is then known "
+        "to a thousandth",
+        least=8,
         measures=True,
     )
     sigmas: float = setting(
@@ -137,18 +148,14 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Evaluate in both modes, cut a batch in halves, and break the tie between inputs and targets."""
-    from babysit import arrays, scores
+    from babysit import arrays
 
     batches = bench.first_batches(settings.examples)
     sizes = [arrays.count(batch) for batch in batches]
     with bench.borrowed(scale=0.0) as trainer:
-        outputs = [trainer.evaluate(batch, training=True) for batch in batches]
+        losses, seen, finite_scores = _first_losses(trainer, batches, settings)
         evaluated = [trainer.evaluate(batch).loss for batch in batches]
         whole, halves = first_loss.halves_of(trainer, batches[0])
-    losses = [o.loss for o in outputs]
-    seen = scores.look(
-        bench.task, [o.scores for o in outputs], [y for _, y in batches], first_loss.mean_loss(losses, sizes)
-    )
     paired, permuted, zeroed, steps = first_loss.without_pairs(bench, settings)
     return Measurement(
         task=seen.task.name,
@@ -160,7 +167,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         not_finite=sum(not math.isfinite(loss) for loss in losses),
         batches=len(losses),
         finite_inputs=all(arrays.tree_finite(inputs) for inputs, _ in batches),
-        finite_scores=all(o.scores is None or arrays.all_finite(o.scores) for o in outputs),
+        finite_scores=finite_scores,
         chance=seen.chance,
         spread=seen.spread,
         excess=seen.excess,
@@ -180,6 +187,23 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         task_problem=seen.problem,
         own_loss=seen.own_loss,
     )
+
+
+def _first_losses(
+    trainer: "Driven", batches: "list[Batch]", settings: Settings
+) -> "tuple[list[float], scores.Look, bool]":
+    """The loss of each batch in training mode, what all scores say, and whether they are finite; none are kept."""
+    from babysit import arrays, scores
+
+    summary = scores.Summary(trainer.task, [targets for _, targets in batches], settings.score_bytes)
+    losses: list[float] = []
+    finite = True
+    for number, batch in enumerate(batches):
+        output = trainer.evaluate(batch, training=True)
+        losses.append(output.loss)
+        finite = finite and (output.scores is None or arrays.all_finite(output.scores))
+        summary.add(output.scores, number, output.loss)
+    return losses, summary.found(first_loss.mean_loss(losses, [arrays.count(batch) for batch in batches])), finite
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:

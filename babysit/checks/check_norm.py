@@ -92,6 +92,7 @@ class Settings:
         "share of a layer's units that must stand off in evaluation for the layer to be named",
         above=0.0,
         most=1.0,
+        measures=True,
     )
     mostly: float = setting(
         0.5, "the same, for statistics that stay off though they had time to settle to be taken for another's",
@@ -306,7 +307,8 @@ def _compared(
     if not alike(training, looks[0][1]):
         mixes = bool(names) or dependence(trainer, batches[0], training=True).beyond(settings.leak)
         found = replace(found, mixes_in_training=mixes)
-        looks += settling(bench, trainer, batches, training, initial.loss - training.loss, settings.settle)
+        gained = initial.loss - training.loss
+        looks += settling(bench, trainer, batches, training, gained, settings.settle, settings.apart)
     return replace(
         found,
         layers=_apart(found.layers, training, looks),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from babysit.check import rule, setting
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
+from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 ORDER = 60
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss")
+GAINED_ON = 4  # batches on which gains are compared
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of `check-reg`."""
 
-    examples: int = setting(256, "training examples evaluated at each strength", least=1, measures=True)
+    examples: int = setting(
+        256, "training examples evaluated at each strength, a usual batch at most", least=1, measures=True
+    )
     steps: int = setting(5, "updates without regularization before the steps that are compared", least=1, measures=True)
     top: float = setting(
         1000.0, "the largest multiple of the program's own strength that is tried", above=10.0, measures=True
@@ -59,6 +63,13 @@ class Settings:
         above=0.0,
         most=1.0,
     )
+    barely: float = setting(
+        0.1,
+        "relative change of a step with regularization, under which it is not tried what updates gain without: dropout "
+        "at a rate p changes a step by about (p / (1 - p))^0.5, a third at a tenth",
+        above=0.0,
+        measures=True,
+    )
     share: float = setting(
         0.5, "share of the first loss that is the penalty, from where it is most of the loss", above=0.0, most=1.0
     )
@@ -83,7 +94,7 @@ class Measurement:
             where parameters can't be named.
         step_change: Relative change of a step from scale 1 to the largest; NaN where parameters can't be named.
         own_change: Relative change of a step from scale 0 to 1; NaN where parameters can't be named.
-        gain: By how much updates lower the loss in evaluation mode.
+        gain: By how much updates lower the loss in evaluation mode; NaN where regularization hardly changes them.
         free_gain: The same with all regularization off.
         direction: Cosine between what ten times the strength adds to a step and the way to zero; NaN where unknown.
     """
@@ -128,7 +139,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         raise Skip("the program has nothing to scale: it states no penalty, no weight decay, no dropout")
     if not _weighs(bench):
         raise Skip("all parameters are zero at the start, so no penalty or decay can show")
-    batch = bench.subset(settings.examples)
+    batch = bench.subset(min(settings.examples, bench.usual_size))
     scales = (0.0, *(10.0**k for k in range(round(math.log10(settings.top)))), settings.top)
     outputs = []
     for scale in scales:
@@ -141,7 +152,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         with bench.borrowed(scale=scale) as trainer:
             noisy.append(trainer.evaluate(batch, training=True).loss)
     steps = _in_a_step(bench, settings)
-    gain, free_gain = _gains(bench, batch, outputs[1].loss, settings)
+    gain, free_gain = _gains(bench, steps, settings)
     measured = Measurement(
         examples=arrays.count(batch),
         strengths=dict(strengths or {}),
@@ -162,23 +173,43 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     return measured
 
 
-def _gains(bench: "Bench", batch: "Batch", first: float, settings: Settings) -> tuple[float, float]:
-    """By how much the same updates lower the loss with regularization and without."""
+def _gains(bench: "Bench", steps: "_Steps", settings: Settings) -> tuple[float, float]:
+    """By how much the same updates lower the loss with regularization and without; NaN where they are much the same.
+
+    Updates of which regularization changes little can't lose most of what they would gain without it.
+    """
+    if steps.own_change < settings.barely:
+        return math.nan, math.nan
+    batches = _spread_over(bench.pool())
+
+    def loss(trainer: "Driven") -> float:
+        return sum(trainer.evaluate(batch).loss for batch in batches) / len(batches)
+
+    with bench.borrowed() as trainer:
+        first = loss(trainer)
     with bench.trained(settings.learning) as (trainer, _):
-        own = trainer.evaluate(batch).loss
+        own = loss(trainer)
     with bench.borrowed(scale=0.0) as trainer:
-        for done, some in zip(range(settings.learning), bench.stream(), strict=False):
-            trainer.step(some)
+        for done, _ in enumerate(updates_of(trainer.step, bench.stream(), settings.learning)):
             bench.advance(done, settings.learning)
-        free = trainer.evaluate(batch).loss
+        free = loss(trainer)
     return first - own, first - free
+
+
+def _spread_over(pool: "list[Batch]") -> "list[Batch]":
+    """A few of the batches, evenly spaced."""
+    count = min(GAINED_ON, len(pool))
+    return [pool[k * len(pool) // count] for k in range(count)]
 
 
 def _weighs(bench: "Bench") -> bool:
     """Whether any parameter differs from zero; true where they can't be named."""
+    from babysit import arrays
     from babysit.trainer import SupportsParameters
 
-    return not bench.trainer.supports(SupportsParameters) or _length(bench.trainer.parameters()) != 0
+    if not bench.trainer.supports(SupportsParameters):
+        return True
+    return any(arrays.norm(w) != 0 for w in bench.trainer.parameters().values())
 
 
 @dataclass(frozen=True)
@@ -192,24 +223,17 @@ class _Steps:
 
 
 def _in_a_step(bench: "Bench", settings: Settings) -> _Steps:
-    """Steps at three scales from the same state, a few steps in: an optimizer's first step may know signs alone."""
-    from babysit import arrays, seeds
+    """Steps at four scales from the same place, a few steps in: an optimizer's first step may know signs alone.
+
+    The place is made anew for each, from the original state, since one more saved state would fill the memory.
+    """
+    from babysit import arrays
     from babysit.trainer import SupportsParameters
 
     if not bench.trainer.supports(SupportsParameters):
         return _Steps()
-    with bench.borrowed(scale=0.0) as trainer:
-        for batch in itertools.islice(bench.stream(), settings.steps):
-            trainer.step(batch)
-        middle, before = arrays.independent(trainer.save()), arrays.duplicate(dict(trainer.parameters()))
-        generators = seeds.capture()
-        updates = []
-        for scale in (0.0, 1.0, 10.0, settings.top):
-            seeds.restore(generators)  # the same dropout masks for each
-            trainer.load(arrays.independent(middle))
-            trainer.regularization_scale = scale
-            updates.append(_update(trainer, batch, before))
-        off, own, more, top = updates
+    before, off = _update(bench, 0.0, settings)
+    own, more, top = (_update(bench, scale, settings)[1] for scale in (1.0, 10.0, settings.top))
     towards_zero = -sum(arrays.dot(own[name] - off[name], before[name]) for name in before)
     length = _length(off) * _length(before)
     change = _length({name: top[name] - own[name] for name in before})
@@ -230,11 +254,19 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-def _update(trainer: "Driven", batch: "Batch", before: Mapping[str, "Array"]) -> dict[str, "Array"]:
-    """What one step adds to each parameter."""
-    trainer.step(batch)
-    after = trainer.parameters()
-    return {name: after[name] - before[name] for name in before}
+def _update(bench: "Bench", scale: float, settings: Settings) -> tuple[dict[str, "Array"], dict[str, "Array"]]:
+    """Parameters after some steps without regularization, and what one more at this scale adds to them, as samples."""
+    from babysit.sampling import Sample
+
+    with bench.borrowed(scale=0.0) as trainer:
+        for batch in itertools.islice(bench.stream(), settings.steps):
+            trainer.step(batch)
+        sample = Sample(trainer.parameters())
+        before = sample.of(trainer.parameters())
+        trainer.regularization_scale = scale
+        trainer.step(batch)
+        after = sample.of(trainer.parameters())
+    return before, {name: after[name] - w for name, w in before.items()}
 
 
 def _length(named: Mapping[str, "Array"]) -> float:

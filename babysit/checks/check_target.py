@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from babysit.check import rule, setting
 from babysit.errors import LostError, Skip, TargetError
@@ -18,7 +18,7 @@ from babysit.report import Exhibit, Fact, Finding
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.driven import Driven
-    from babysit.trainer import Batch, Output, State
+    from babysit.trainer import Batch, Output
 
 ORDER = 0
 BLOCKED_BY = ()
@@ -59,6 +59,7 @@ class Measurement:
         first_losses: Loss before each step.
         replayed_losses: The same after `load`.
         output_problem: What is wrong with scores or penalty; empty if nothing is.
+        placement: Where states are saved, if not beside the program's own, and why; empty otherwise.
     """
 
     examples: int
@@ -77,6 +78,7 @@ class Measurement:
     first_losses: tuple[float, ...]
     replayed_losses: tuple[float, ...]
     output_problem: str
+    placement: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,18 +95,18 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
     batch = bench.pool()[0]
     with bench.borrowed() as trainer:
-        start = arrays.independent(trainer.save())
+        start = _fingerprints(trainer)
         losses = [trainer.evaluate(batch).loss for _ in range(3)]
-        evaluation_changed = arrays.differing(start, trainer.save())
-        trainer.load(arrays.independent(start))
+        evaluation_changed = arrays.differing(start, _fingerprints(trainer))
+    with bench.borrowed() as trainer:
         output = trainer.evaluate(batch, training=True)
-        training_changed = arrays.differing(start, trainer.save())
+        training_changed = arrays.differing(start, _fingerprints(trainer))
         problem = output_problem(trainer, batch, output)
 
     reseeded = _reseeded(bench, batch, None)
-    first, saved = _replay(bench, batch, None, settings)
-    not_restored = arrays.differing(start, bench.trainer.save())
-    again, loaded = _replay(bench, batch, arrays.independent(start), settings)
+    first, saved = _replay(bench, batch, settings, loaded=False)
+    not_restored = arrays.differing(start, _fingerprints(bench.trainer))
+    again, loaded = _replay(bench, batch, settings, loaded=True)
     keeps = "load" if arrays.differing(start, loaded) else ""
     return Measurement(
         examples=arrays.count(batch),
@@ -123,6 +125,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         first_losses=first.losses,
         replayed_losses=again.losses,
         output_problem=problem,
+        placement=bench.trainer.placement,
     )
 
 
@@ -154,22 +157,36 @@ def _gradients_zero(bench: "Bench", batch: "Batch") -> bool:
         return False
 
 
-def _replay(bench: "Bench", batch: "Batch", state: "State | None", settings: Settings) -> tuple[_Replay, "State"]:
-    """Steps from this state, or from the start, and the state that was loaded, or saved, ahead of them."""
+def _fingerprints(trainer: "Driven") -> dict[str, Any]:
+    """What tells the state in which the trainer stands from all others."""
+    from babysit import arrays
+
+    return arrays.fingerprints(trainer.save())
+
+
+def _replay(bench: "Bench", batch: "Batch", settings: Settings, *, loaded: bool) -> tuple[_Replay, dict[str, Any]]:
+    """Steps from the start, and what has become of the state that was loaded, or saved, ahead of them."""
+    from babysit import arrays
+
+    with bench.borrowed() as trainer:
+        held = bench.snapshot() if loaded else trainer.save()
+        if loaded:
+            trainer.load(held)
+        before = _movable(trainer)
+        outputs = _steps(trainer, batch, settings.steps)
+        moved = len(arrays.differing(before, _movable(trainer)))
+        losses = (*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss)
+        skipped = sum(not o.updated for o in outputs)
+    return _Replay(losses, len(before), moved, skipped), arrays.fingerprints(held)
+
+
+def _movable(trainer: "Driven") -> dict[str, Any]:
+    """What tells whether a step has moved the parameters, or any real numbers where they can't be named."""
     from babysit import arrays
     from babysit.trainer import SupportsParameters
 
-    with bench.borrowed() as trainer:
-        held = trainer.save() if state is None else state
-        if state is not None:
-            trainer.load(state)
-        named = trainer.supports(SupportsParameters)
-        before = arrays.duplicate(trainer.parameters() if named else arrays.floating(trainer.save()))
-        outputs = _steps(trainer, batch, settings.steps)
-        after = trainer.parameters() if named else arrays.floating(trainer.save())
-        losses = (*(o.loss for o in outputs), trainer.evaluate(batch, training=True).loss)
-        skipped = sum(not o.updated for o in outputs)
-        return _Replay(losses, len(before), len(arrays.differing(before, after)), skipped), held
+    named = trainer.supports(SupportsParameters)
+    return arrays.fingerprints(dict(trainer.parameters()) if named else arrays.floating(trainer.save()))
 
 
 def _steps(trainer: "Driven", batch: "Batch", updates: int) -> list["Output"]:
@@ -187,6 +204,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     pairs = zip(measured.first_losses, measured.replayed_losses, strict=True)
     same = all(_gap(a, b) == 0 for a, b in pairs)
     yield Fact("replayed losses", "the same" if same else "differ")
+    if measured.placement:
+        yield Fact("saved states", measured.placement)
 
 
 def _gap(a: float, b: float) -> float:

@@ -142,6 +142,7 @@ class Measurement:
         exchange: What exchanging the targets changes behind a run at the best rate; None where targets play no part.
         obstacle: What keeps every update from lowering the loss, where none does and that can be seen.
         longer: A longer run at the user's learning rate, where it lies above the best and the loss had not fallen.
+        widened: Why the search went beyond a few runs below the blow-up; empty where it didn't.
     """
 
     metric: str
@@ -157,6 +158,11 @@ class Measurement:
     exchange: Exchange | None = None
     obstacle: str = ""
     longer: Trial | None = None
+    widened: str = ""
+
+
+EVERYWHERE = "no rate was sure at first, so every decade was tried, on all of the data"
+LONGER = f"{EVERYWHERE}, and then longer runs"
 
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
@@ -169,7 +175,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     scores.require_fit(bench)
     runs = Runs(bench, settings)
     swept = sweep(runs, settings)
-    runs, search = _searched(runs, own, swept, settings)
+    runs, search, widened = _searched(runs, own, swept, settings)
     trials, repeats = search.trials, tuple(search.repeats.values())
     top = confirmed(trials, repeats, settings)
     return Measurement(
@@ -186,31 +192,32 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         exchange=_exchange(runs, search, top, settings) if top else None,
         obstacle="" if top else obstacle(runs, settings.high),
         longer=_longer(runs, trials, top, own, settings) if top else None,
+        widened=widened,
     )
 
 
-def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple[Runs, Search]:
+def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple[Runs, Search, str]:
     """Runs around a tenth of the blow-up; where nothing falls, in every decade, crossed; longer ones; lower rates."""
     first = Search(runs, own, settings)
     first.run(0)
     if not runs.updates:
-        return runs, first
+        return runs, first, ""
     first.around((swept.blow_up if math.isfinite(swept.blow_up) else settings.high) / BELOW)
     if first.confirms():
-        return runs, first
+        return runs, first, ""
     crossed = Runs(runs.bench, settings, crossed=True, updates=runs.updates)
     second = Search(crossed, own, settings)
     second.run(0)
     second.everywhere()
     second.around(second.middle)
     if second.confirms():
-        return crossed, second
+        return crossed, second, EVERYWHERE
     longer = Search(crossed, own, replace(settings, steps=settings.steps * settings.patience))
     longer.run(0)
     longer.around(second.middle * math.sqrt(10))  # higher rates are the first to leave a plateau
     if longer.confirms():
-        return crossed, longer
-    return crossed, next((search for search in (second, longer) if search.confirms(lower=True)), second)
+        return crossed, longer, LONGER
+    return crossed, next((search for search in (second, longer) if search.confirms(lower=True)), second), LONGER
 
 
 def _exchange(runs: Runs, search: Search, top: Trial, settings: Settings) -> Exchange | None:
@@ -244,6 +251,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     if usable:
         yield Fact("suggestion", f"{advised:.2g}, for {settings.horizon} updates")
         yield Fact("confidence", f"{spread(measured, settings):.2f} decades between two runs on different batches")
+    if measured.widened:
+        yield Fact("updates", f"{measured.updates}: {measured.widened}")
     limit = diverges_from(measured, settings)
     yield Fact("the loss rises at and above", f"{limit:.2g}" if math.isfinite(limit) else "no rate tried")
     fell = f"{measured.first_loss:.4g} to {own.loss:.4g}" if math.isfinite(own.loss) else "the loss explodes"

@@ -43,7 +43,8 @@ class Settings:
 
     examples: int = setting(
         20,
-        "examples to memorize (the lecture's number); fewer where the network has less than two parameters a target",
+        "examples to memorize (the lecture's number); fewer where it has less than two parameters a target, and "
+        "where batches are small: four batches of them or 8 examples, or one batch where that holds as many targets",
         least=2,
         option=True,
         measures=True,
@@ -167,7 +168,8 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     if bench.trainer.learning_rate == 0:
         raise Skip("the learning rate is 0 at the start (a warm-up?), so nothing can be memorized")
     scores.require_fit(bench)
-    batch = bench.subset(affordable(bench, settings.examples))
+    examples = affordable(bench, settings.examples)
+    batch = bench.subset(examples, most=examples)
     task = bench.task
     aim = aim_for(task, batch, settings.memorized)
     if not aim.constant > 0:

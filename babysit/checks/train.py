@@ -1,11 +1,11 @@
 """Does a short run of training go as it should?
 
 A monitored run at the user's own settings, on what the program's own loader gives (CS231n, course notes "neural
-networks 3", "babysitting the learning process"): the loss of every update and, at a dozen moments, loss and metric of
+networks 3", "babysitting the learning process"): the loss of every update and, at some moments, loss and metric of
 both splits, how far each update moves the weights, the gradients, dead and saturated units. It ends early where the
-loss passes three times what it began with. Where it comes to nothing, short runs from the same start show what cures
-it: other rates, no regularization, standardized inputs, weights drawn anew, plain gradients. `--record FILE` keeps all
-of it, a JSON object a line, while the run goes.
+loss passes three times what it began with, and behind two thirds of the updates where all goes well. Where it comes to
+nothing, short runs from the same start show what cures it: other rates, no regularization, standardized inputs, weights
+drawn anew, plain gradients. `--record FILE` keeps all of it, a JSON object a line, while the run goes.
 """
 
 import math
@@ -25,7 +25,7 @@ from babysit.curve_rules import (
     update_ratio_out_of_range,
 )
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.monitoring import Run, Weights
+from babysit.monitoring import WELL, Run, Weights
 from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
 from babysit.treatments import Treated
@@ -58,7 +58,7 @@ class Settings:
     steps: int = setting(
         300,
         "updates of the run; means over 20 of them then draw a curve of 15 points, and small networks are past their "
-        "first steep fall",
+        "first steep fall. A run that goes well by then ends behind two thirds of them",
         least=1,
         option=True,
         measures=True,
@@ -88,8 +88,8 @@ class Settings:
     )
     examples: int = setting(
         512,
-        "examples of each split that are looked at in evaluation mode, in whole batches; an accuracy is then known to "
-        "2 %, one standard error",
+        "examples of each split that are looked at in evaluation mode, in whole batches, 12 at most; an accuracy is "
+        "then known to 2 %, one standard error",
         least=2,
         measures=True,
     )
@@ -131,6 +131,7 @@ class Settings:
         "straight line has 0.5, and a decay that covers half of the way 0.42",
         above=0.0,
         most=1.0,
+        measures=True,
     )
     covered: float = setting(
         0.5,
@@ -145,9 +146,14 @@ class Settings:
         "0.1, and curves that level out less",
         above=0.0,
         most=1.0,
+        measures=True,
     )
     drop: float = setting(
-        0.2, "share of the first loss that makes a fall a clear one, beyond noise in any case", above=0.0, most=1.0
+        0.2,
+        "share of the first loss that makes a fall a clear one, beyond noise in any case",
+        above=0.0,
+        most=1.0,
+        measures=True,
     )
     warmed: float = setting(
         0.5,
@@ -163,7 +169,11 @@ class Settings:
         measures=True,
     )
     high: float = setting(
-        0.1, "share of what it costs to know nothing, above which a flat loss may be stuck", above=0.0, most=1.0
+        0.1,
+        "share of what it costs to know nothing, above which a flat loss may be stuck",
+        above=0.0,
+        most=1.0,
+        measures=True,
     )
     cured: float = setting(
         0.5,
@@ -185,6 +195,7 @@ class Settings:
         "median of update over weights that earns a warning; the notes want about 1e-3, and small healthy networks "
         "under Adam reach 0.05",
         above=0.0,
+        measures=True,
     )
     absurd_ratio: float = setting(
         0.5, "the same, for an error: half of the weights are new with each update", above=0.0
@@ -317,8 +328,12 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
 def _facts(measured: Measurement) -> Iterator[Fact]:
     run, val = measured.run, measured.val.examples > 0
     passes = f", {run.calls / run.batches:.1f} passes of {run.batches} batches" if run.batches else ""
-    asked = f" of {measured.asked}" if len(run.losses) < measured.asked else ""
-    yield Fact("updates", f"{len(run.losses)}{asked} in {run.calls} steps{passes}, {run.batch_size} examples each")
+    early = len(run.losses) < measured.asked
+    asked = f" of {measured.asked}" if early else ""
+    ended = "; all went well by then" if early and run.ended == WELL else ""
+    yield Fact(
+        "updates", f"{len(run.losses)}{asked} in {run.calls} steps{passes}, {run.batch_size} examples each{ended}"
+    )
     yield Fact("to know nothing costs", f"{measured.train.loss:.4g}{f' / {measured.val.loss:.4g}' * val}")
     for last in run.moments[-1:]:
         yield Fact("loss at the end", f"{last.loss:.4g}{f' / {last.val_loss:.4g} on the validation split' * val}")

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import faults
 import pytest
-from faults import SEEDS, findings, judged_whatever_the_numbers, measured, verdict
+from faults import SEEDS, demo, findings, judged_whatever_the_numbers, measured, verdict
+from scipy.stats import binom
 from trainers import TinyTrainer
 
 from babysit.check import find_checks
@@ -192,6 +193,38 @@ def test_killed_by_learning_rate(killed, kind, expected):
 def test_a_small_layer_does_not_hide_a_large_one():
     small, large = dead(0.5, units=4), replace(dead(0.38, units=1000), name="layer2")
     assert judged(numbers(small, more=(large,))) == {SOME_DEAD}
+
+
+WIDE = [  # units, and the fewest that the usual share of 20 % explains in less than one of 20 layers, by scipy
+    (2_048, 441),
+    (1_000_000, 200_659),
+    (10_000_000, 2_002_082),
+]
+
+
+@pytest.mark.parametrize(("units", "fewest"), WIDE)
+@pytest.mark.parametrize("killed", [False, True])
+def test_wide_layers_at_below_and_above_the_threshold(units, fewest, killed):
+    """Binomials of more than about 1,030 units have no place in a double."""
+    some, expected = ({SOME_KILLED}, {KILLED}) if killed else ({SOME_DEAD}, {DEAD})
+
+    def found(count):
+        layer = replace(LAYER, units=units, dead=0 if killed else count)
+        return judged(numbers(layer, replace(layer, dead=count), killed=count if killed else 0))
+
+    assert binom.sf(fewest - 1, units, 0.2) < Settings().unlikely <= binom.sf(fewest - 2, units, 0.2)
+    assert (found(0), found(fewest - 1), found(fewest)) == (set(), set(), some)
+    many = math.ceil(0.4 * units)
+    assert (found(many - 1), found(many), found(units)) == (some, expected, expected)
+
+
+def test_a_measured_wide_layer_gets_a_verdict():
+    made = demo(0, sizes=(2, 2_048, 3))
+    assert verdict(NAME, made) == set()
+    made.network.params["affine1.b"][:600] -= 50
+    assert verdict(NAME, made) == {SOME_DEAD}
+    made.network.params["affine1.b"][:900] -= 50
+    assert verdict(NAME, made) == {DEAD}
 
 
 @pytest.mark.parametrize(

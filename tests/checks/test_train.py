@@ -150,6 +150,7 @@ def numbers(shape=decay, score=None, val=None, val_score=None, *, losses=None, s
         losses=losses or noisy(shape, spread),
         moments=changes.pop("moments", moments),
         weights=weights,
+        weighed=tuple(AT[1:]),
         units=changes.pop("units", (Units("relu1", "relu", (0.0,) * 12, (0.0,) * 12),)),
         calls=STEPS,
         batches=changes.pop("batches", 30),
@@ -163,7 +164,7 @@ def numbers(shape=decay, score=None, val=None, val_score=None, *, losses=None, s
 
 def weight(ratio=1e-3, name="W", axes=2, norms=(1.0,) * 11, gradients=(0.1,) * 11):
     ratios = ratio if isinstance(ratio, tuple) else (ratio,) * 11
-    return Weights(name, axes, (math.nan, *norms), (math.nan, *ratios), (math.nan, *gradients))
+    return Weights(name, axes, norms, ratios, gradients)
 
 
 HEALTHY = numbers()
@@ -512,7 +513,7 @@ def test_any_number_can_be_judged():
 
 
 def test_nothing_can_be_judged_and_shown():
-    empty = Measurement("", 0.1, 300, Run((), (), (), (), 0, 0, 0, ()), Ignorance(), Ignorance())
+    empty = Measurement("", 0.1, 300, Run((), (), (), (), (), 0, 0, 0, ()), Ignorance(), Ignorance())
     assert judged(empty) == set()
     assert len(list(find_checks()[NAME].exhibits(empty, Settings()))) == 3
 
