@@ -270,7 +270,8 @@ def _product(x: Array, y: Array) -> Array:
 
 
 def _total(found: list[Array]) -> float:
-    return float(sum(found[1:], start=found[0]).item())
+    total: Array = sum(found[1:], start=found[0])
+    return float(total.item())
 
 
 def _where_held(sparse: Array, other: Array) -> tuple[Array, Array]:

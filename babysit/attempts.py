@@ -291,7 +291,7 @@ def _targets_each(batch: "Batch") -> int:
     from babysit import arrays
 
     sizes = [math.prod(leaf.shape) for _, leaf in arrays.leaves(batch[1]) if is_array_api_obj(leaf)]
-    return max(1, sum(sizes) // arrays.count(batch))
+    return int(max(1, sum(sizes) // arrays.count(batch)))
 
 
 def own_attempt(

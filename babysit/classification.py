@@ -68,7 +68,7 @@ class Classification:
     def weight(self, targets: Array) -> int:
         """How many labels are not ignored."""
         if any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
-            return math.prod(targets.shape) // self.classes
+            return int(math.prod(targets.shape) // self.classes)
         xp = array_namespace(targets)
         return int(xp.sum(xp.astype(targets >= 0, xp.int64)))
 

@@ -376,7 +376,11 @@ def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ign
         monitor.run()
         course = curves.course(monitor.losses)
         broken = monitor.ended not in ("", WELL)
-        stands = course is not None and not broken and course.stopped(settings.sigmas, settings.flat)
-        stands = stands and not course.end <= settings.high * abs(parts[0].ignorance.loss)
+        stands = (
+            course is not None
+            and not broken
+            and course.stopped(settings.sigmas, settings.flat)
+            and not course.end <= settings.high * abs(parts[0].ignorance.loss)
+        )
         slower = monitor.slower(max(curves.WINDOW, len(monitor.losses) // 5)) if stands else ()
         return monitor.found(slower), parts[0].ignorance, parts[1].ignorance

@@ -50,7 +50,7 @@ class Regression:
         """The error around the best constant of each output, averaged over outputs."""
         xp = array_namespace(targets)
         total = sum(float(xp.sum(self._errors(x - self._best_constants(x)))) for x in blocks.columns(targets))
-        return total / math.prod(targets.shape)
+        return float(total / math.prod(targets.shape))
 
     def _best_constants(self, values: Array) -> Array:  # (N, m) -> (1, m)
         xp = array_namespace(values)

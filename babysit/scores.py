@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +60,7 @@ class Summary:
         self._shape: Any = None
         self._as_probabilities: bool | None = None
         self._drawn = _Draw()
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, float] = defaultdict(float)
         self.distributions = True
         self._problem, self._own_loss, self._empty = "", False, True
 
@@ -86,7 +86,8 @@ class Summary:
         reference, probability = task.reference_loss(scores, targets), task.probability_loss(scores, targets)
         graded = Regression().reference_loss(scores, targets) if task.metric == "R²" else task.score(scores, targets)
         found = {"reference": reference, "probability": probability, "graded": graded}
-        self._sums.update({name: weight * value for name, value in found.items()})
+        for name, value in found.items():
+            self._sums[name] += weight * value
         self._sums["weight"] += weight
         if self._as_probabilities is None:
             self._as_probabilities = abs(loss - probability) < abs(loss - reference)  # false if either is NaN

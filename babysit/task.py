@@ -114,7 +114,7 @@ class MultiLabel:
         """The mean over labels of a function of their frequencies, (m,) -> (m,)."""
         xp = array_namespace(targets)
         total = sum(float(xp.sum(each(xp.mean(block, axis=0)))) for block in blocks.columns(targets))
-        return total / math.prod(targets.shape[1:])
+        return float(total / math.prod(targets.shape[1:]))
 
     def _mean(self, scores: Array, targets: Array, each: Callable[[Array, Array], Array]) -> float:
         """The mean of a number for each score and its target, (m,) and (m,) -> (m,)."""

@@ -188,7 +188,7 @@ def _gains(bench: "Bench", steps: "_Steps", settings: Settings) -> tuple[float, 
     batches = _spread_over(bench.pool())
 
     def loss(trainer: "Driven") -> float:
-        return sum(trainer.evaluate(batch).loss for batch in batches) / len(batches)
+        return float(sum(trainer.evaluate(batch).loss for batch in batches) / len(batches))
 
     with bench.borrowed() as trainer:
         first = loss(trainer)
