@@ -97,10 +97,10 @@ class Walk:
     def _next(self, check: Check) -> Result:
         """The check's result; what it takes away from those behind it is noted."""
         settings = self.plan.settings[check.name]
-        blocked = [self._gone[rule] for rule in ("", *check.blocked_by) if rule in self._gone]
-        if blocked:
-            return Result(check.name, Status.BLOCKED, blocked[0], settings=plain(settings))
-        share = self._purse.share(check, self.plan.checks[len(self.results) + 1 :])
+        if blocked := self._blocked(check):
+            return Result(check.name, Status.BLOCKED, blocked, settings=plain(settings))
+        behind = [one for one in self.plan.checks[len(self.results) + 1 :] if not self._blocked(one)]
+        share = self._purse.share(check, behind)
         if share is not None and not share.granted:
             needs = f"needs about {self._purse.least(check):.0f} steps, had {share.steps:.0f}"
             return Result(check.name, Status.SKIPPED, f"not enough budget: {needs}", settings=plain(settings))
@@ -115,6 +115,10 @@ class Walk:
             self._judge(check, result.measurement, settings)
         return result
 
+    def _blocked(self, check: Check) -> str:
+        """Why the check's ground has gone; empty where it hasn't."""
+        return next((self._gone[rule] for rule in ("", *check.blocked_by) if rule in self._gone), "")
+
     def _judge(self, check: Check, measurement: Any, settings: Any) -> None:
         """Note what the check found, and what that means for those behind it."""
         self.judged[check.name] = judging.judge(check, measurement, settings)
@@ -127,13 +131,13 @@ class Walk:
         """Let be known what the check has brought, and end at an error where that is asked for."""
         result, found = self.results[-1], self._asked(check.name)
         errors = [f for f in found if f.severity is Severity.ERROR]
-        certain = [f for f in errors if check.rules[f.rule].certain]
+        certain = [f for f in errors if check.rules[f.rule].certain and f.rule not in self.plan.expected]
         self._estimate()
         if self._notices and result.status is not Status.BLOCKED:
             seen = replace(result, status=Status.FAILED) if errors else result
             self._notices.ended(seen, found, certain)
         if self.plan.fail_fast and not self._gone.get("") and result.measurement is not None:
-            rule = next((f.rule for f in certain if f.rule not in self.plan.expected), "") or self._first_error()
+            rule = next((f.rule for f in certain), "") or self._first_error()
             if rule:
                 self._gone[""] = f"--fail-fast: {rule} was found by {check.name}"
 

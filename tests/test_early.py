@@ -54,6 +54,11 @@ def test_what_is_not_asked_for_is_not_told(fields):
     assert told == [("first", "passed", 0, [])]
 
 
+def test_what_is_expected_is_counted_and_not_cried_out():
+    _, told = run(check("first", 9, certain(rule_named("large"))), expected={"large": "known"})
+    assert told == [("first", "failed", 1, [])]
+
+
 def test_the_estimate_is_told_once_as_soon_as_a_steps_time_is_known():
     def measure(bench, settings):
         with bench.borrowed() as trainer:

@@ -106,6 +106,12 @@ def test_one_that_takes_more_than_it_said_leaves_the_others_their_least():
     ]
 
 
+def test_nothing_is_kept_for_a_check_that_is_blocked():
+    blocked = dataclasses.replace(costing("overfit", 60), blocked_by=("large",))
+    report = run(check("zeroth", 9, rule_named("large")), costing("train", 90), blocked, budget=steps(100))
+    assert [result.status for result in report.results] == ["failed", "passed", "blocked"]
+
+
 def test_a_check_shortens_itself():
     def measure(bench, settings):
         with bench.borrowed() as trainer:
