@@ -21,6 +21,7 @@ from babysit.trainer import (
     SupportsParameters,
     SupportsRanks,
     SupportsRegularization,
+    SupportsSaveInto,
     SupportsTrace,
     Trainer,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "SupportsParameters",
     "SupportsRanks",
     "SupportsRegularization",
+    "SupportsSaveInto",
     "SupportsTrace",
     "TargetError",
     "Task",

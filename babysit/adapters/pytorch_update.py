@@ -43,8 +43,9 @@ class Used:
             return
         self._gradients = {name: g.clone() for name, g in tensors.items()}
         self._tensors = tensors if self._stay is None else {}
-        for g in self._gradients.values() if scale is not None else ():
-            g.div_(scale)
+        if scale is not None:
+            for g in self._gradients.values():
+                g.div_(scale)
 
     def settle(self) -> None:
         """See what has become of the tensors, the update being made."""
