@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SupportsParameters,
         SupportsRanks,
         SupportsRegularization,
+        SupportsSaveInto,
         SupportsTrace,
         Trainer,
     )
@@ -45,6 +46,7 @@ __all__ = [
     "SupportsParameters",
     "SupportsRanks",
     "SupportsRegularization",
+    "SupportsSaveInto",
     "SupportsTrace",
     "TargetError",
     "Task",

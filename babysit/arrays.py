@@ -270,8 +270,10 @@ def _product(x: Array, y: Array) -> Array:
 
 
 def _total(found: list[Array]) -> float:
-    total: Array = sum(found[1:], start=found[0])
-    return float(total.item())
+    whole = found[0]
+    for piece in found[1:]:
+        whole = whole + piece
+    return float(whole.item())  # the one number that crosses to the host
 
 
 def _where_held(sparse: Array, other: Array) -> tuple[Array, Array]:

@@ -110,8 +110,8 @@ class Bench:
     def _saved(self, unneeded: State | None) -> State:
         """The trainer's state, in the memory of one that isn't needed any more where the trainer can do that."""
         if not self._copies_in_place:
-            fresh: State = arrays.independent(self.trainer.save())
-            return fresh
+            copied: State = arrays.independent(self.trainer.save())
+            return copied
         return self.trainer.save() if unneeded is None else self.trainer.save_into(unneeded)
 
     def _load(self, state: State) -> None:
