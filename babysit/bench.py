@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays, seeds
+from babysit.check import LOOKED
 from babysit.driven import Driven
 from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
@@ -20,7 +21,6 @@ from babysit.updates import updates_of
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model
-LOOKED = 12  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take four steps
 JOINED = 4  # usual batches' examples in one made of several, at most, so that it needs not much more memory than they
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
 Show = Callable[[Callable[[], Iterable[Exhibit]]], None]  # takes what makes the exhibits, where they are looked at

@@ -38,6 +38,7 @@ from babysit.report import Exhibit, Finding, Severity
 if TYPE_CHECKING:
     from babysit.bench import Bench
 
+LOOKED = 12  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take four steps
 EVALUATION = 1 / 3  # of a training step's time: the forward pass, where a backward pass takes twice as long
 
 
@@ -145,8 +146,8 @@ class Needs:
 
 
 def evaluations(examples: int, batch: int) -> float:
-    """The training steps' time of evaluating so many examples, in whole batches."""
-    return EVALUATION * math.ceil(examples / max(1, batch))
+    """The training steps' time of evaluating so many examples, in whole batches, and no more than are looked at."""
+    return EVALUATION * min(LOOKED, math.ceil(examples / max(1, batch)))
 
 
 @dataclass(frozen=True)

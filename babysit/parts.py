@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch, Output
 
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
-MANY = 12  # batches of a part, at most, or a program with small batches takes longer to look at than to train
 PIECES = 16  # into which fewer batches are cut for that
 
 
@@ -52,12 +51,13 @@ class Part:
 def part_of(bench: "Bench", split: str, examples: int) -> Part:
     """The split's first batches, whole ones, up to so many examples; empty if there is no such split."""
     from babysit import arrays
+    from babysit.check import LOOKED
     from babysit.regression import Regression
 
     batches: list[Batch] = []
     sizes: list[int] = []
     for batch in bench.pool(split):
-        if sum(sizes) >= examples or len(sizes) == MANY:
+        if sum(sizes) >= examples or len(sizes) == LOOKED:
             break
         batches.append(batch)
         sizes.append(arrays.count(batch))

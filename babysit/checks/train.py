@@ -278,7 +278,7 @@ class Settings:
 
 
 LEAST_STEPS = 60  # in which means over 20 updates make three points, the least that a course has
-WATCHED = 1.25  # times the updates: traces, and the further updates at a tenth of the rate
+WATCHED = 1.1  # times the updates: traces, and sometimes further updates at a tenth of the rate
 
 
 def needs(settings: Settings, batch: int) -> Needs:
