@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 if TYPE_CHECKING:
     from babysit.adapters.pytorch import PyTorchTrainer
 
-STRUCTURE, TRAIN, VAL, ORDER = range(4)  # streams of random numbers that have nothing to do with each other
+STRUCTURE, TRAIN, VAL, ORDER, MASKS = range(5)  # streams of random numbers that have nothing to do with each other
 WORDS = 50_257  # GPT-2's vocabulary
 MILLION = 1_000_000
 
@@ -176,27 +176,25 @@ def gpt2() -> Program:
     return Program(model, None, decayed(model, 3e-4, 0.1, betas=(0.9, 0.95)), train, val)
 
 
-def topics(stream: int, count: int, length: int, *, vocabulary: int, classes: int = 4) -> list[dict[str, Any]]:
-    """Texts whose words come from the 50 of their topic half of the time, else from 200 that all topics share."""
-    words = torch.randperm(vocabulary, generator=rng(STRUCTURE))
-    own, common = words[: 50 * classes].view(classes, 50), words[50 * classes : 50 * classes + 200]
-    generator = rng(stream)
-    labels = torch.randint(classes, (count,), generator=generator)
-    said = own[labels[:, None], torch.randint(50, (count, length), generator=generator)]
-    other = common[torch.randint(200, (count, length), generator=generator)]
-    mixed = torch.where(torch.rand(count, length, generator=generator) < 0.5, said, other)
-    return [{"input_ids": text, "labels": label} for text, label in zip(mixed, labels, strict=True)]
+def masked(stream: int, count: int, length: int, *, vocabulary: int, mask: int) -> list[dict[str, Tensor]]:
+    """Texts of which every fourth token, on average, is hidden and asked for; -100 where nothing is."""
+    made = chain(stream, count, length, vocabulary=vocabulary, used=128)
+    hidden = torch.rand(count, length, generator=rng(MASKS + stream)) < 0.25
+    hidden[:, 0] = True  # so that none has nothing to ask for
+    parts = zip(made.masked_fill(hidden, mask), made.masked_fill(~hidden, -100), strict=True)
+    return [{"input_ids": inputs, "labels": labels} for inputs, labels in parts]
 
 
 @program
 def bert() -> Program:
-    """BERT-base's shape, 110 million parameters, sequences of 64, classified in batches of 2."""
-    from transformers import BertConfig, BertForSequenceClassification
+    """BERT-base, 110 million parameters, sequences of 64 with masked tokens, batches of 1."""
+    from transformers import BertConfig, BertForMaskedLM
 
-    config = BertConfig(num_labels=4)
-    model = BertForSequenceClassification(config)
-    train, val = (topics(stream, n, 64, vocabulary=config.vocab_size) for stream, n in ((TRAIN, 1000), (VAL, 100)))
-    return Program(model, None, decayed(model, 5e-5, 0.01), *loaders(train, val, 2))
+    config = BertConfig()
+    model = BertForMaskedLM(config)
+    parts = ((TRAIN, 1000), (VAL, 100))
+    train, val = (masked(stream, n, 64, vocabulary=config.vocab_size, mask=103) for stream, n in parts)  # 103: [MASK]
+    return Program(model, None, decayed(model, 1e-4, 0.01), *loaders(train, val, 1))
 
 
 # Images
