@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+from babysit.updates import updates_of
+
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.checks.check_loss import Measurement, Settings
@@ -86,8 +88,7 @@ def without_pairs(bench: "Bench", settings: "Settings") -> tuple[float, float, f
         start = losses(trainer)
         if not ignored(*start, settings.resolution):
             return *start, 0
-        for done, some in zip(range(settings.steps), bench.stream(), strict=False):
-            trainer.step(some)
+        for done, _ in enumerate(updates_of(trainer.step, bench.stream(), settings.steps)):
             bench.advance(done, settings.steps)
         return *losses(trainer), settings.steps
 

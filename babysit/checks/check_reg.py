@@ -4,7 +4,6 @@ Turn the regularization up and the loss must go up, by the penalty alone (CS231n
 learning process", step 2). Decay inside an optimizer never shows in a loss, so it is looked for in a real step.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -264,12 +263,12 @@ def _update(bench: "Bench", scale: float, settings: Settings) -> tuple[dict[str,
     from babysit.sampling import Sample
 
     with bench.borrowed(scale=0.0) as trainer:
-        for batch in itertools.islice(bench.stream(), settings.steps):
-            trainer.step(batch)
+        stream = bench.stream()
+        list(updates_of(trainer.step, stream, settings.steps))
         sample = Sample(trainer.parameters())
         before = sample.of(trainer.parameters())
         trainer.regularization_scale = scale
-        trainer.step(batch)
+        list(updates_of(trainer.step, stream, 1))
         after = sample.of(trainer.parameters())
     return before, {name: after[name] - w for name, w in before.items()}
 

@@ -14,6 +14,7 @@ from babysit.check import EVALUATION, Needs, certain, rule, setting
 from babysit.errors import LostError, Skip, TargetError
 from babysit.outputs import output_problem
 from babysit.report import Exhibit, Fact, Finding
+from babysit.updates import CALLS
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ORDER = 0
 BLOCKED_BY = ()
-PATIENCE = 16  # steps for one update; programs that accumulate gradients commonly take 2 to 16
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,10 @@ def _movable(trainer: "Driven") -> dict[str, Any]:
 def _steps(trainer: "Driven", batch: "Batch", updates: int) -> list["Output"]:
     """Step until there were so many updates; a program that accumulates gradients takes several steps for one."""
     outputs: list[Output] = []
-    while sum(o.updated for o in outputs) < updates and len(outputs) < PATIENCE * updates:
+    made = since = 0
+    while made < updates and since < CALLS:
         outputs.append(trainer.step(batch))
+        made, since = made + outputs[-1].updated, 0 if outputs[-1].updated else since + 1
     return outputs
 
 
