@@ -52,6 +52,12 @@ def count(tree: Tree) -> int:
     return lengths.pop()
 
 
+def targets_each(batch: tuple[Tree, Tree]) -> int:
+    """Numbers among the targets of one example; 1 at least."""
+    sizes = [math.prod(leaf.shape) for _, leaf in leaves(batch[1]) if is_array_api_obj(leaf)]
+    return int(max(1, sum(sizes) // count(batch)))
+
+
 def take(tree: Tree, indices: Sequence[int]) -> Tree:
     """The examples at `indices`, as copies."""
 

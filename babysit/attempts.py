@@ -273,7 +273,7 @@ def affordable(bench: "Bench", wanted: int) -> int:
     from babysit.trainer import SupportsParameters
 
     usual, batch = bench.usual_size, bench.pool()[0]
-    enough = max(usual, min(max(FEW, JOINED * usual), math.ceil(wanted / _targets_each(batch))))
+    enough = max(usual, min(max(FEW, JOINED * usual), math.ceil(wanted / arrays.targets_each(batch))))
     wanted = max(2, min(wanted, enough))
     if not bench.trainer.supports(SupportsParameters):
         return wanted
@@ -282,16 +282,6 @@ def affordable(bench: "Bench", wanted: int) -> int:
         scores = trainer.evaluate(batch, training=True).scores
     each = 1 if scores is None else math.prod(scores.shape) // arrays.count(batch)
     return max(2, min(wanted, size // (2 * max(1, each))))
-
-
-def _targets_each(batch: "Batch") -> int:
-    """Targets of an example."""
-    from array_api_compat import is_array_api_obj
-
-    from babysit import arrays
-
-    sizes = [math.prod(leaf.shape) for _, leaf in arrays.leaves(batch[1]) if is_array_api_obj(leaf)]
-    return int(max(1, sum(sizes) // arrays.count(batch)))
 
 
 def own_attempt(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.differences import CLOSE, DRAWS, RESOLVED, Slope, Slopes, Surface
+from babysit.differences import CLOSE, DRAWS, Surface
 from babysit.errors import Skip
+from babysit.slopes import RESOLVED, Slope, Slopes
 from babysit.updates import CALLS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from babysit import curves, record
 from babysit.errors import Skip
 from babysit.parts import Ignorance, Part, looked_at, part_of
 from babysit.report import Exhibit, Fact
-from babysit.settled import ENOUGH, is_calm, settled
+from babysit.settled import ENOUGH, WELL, is_calm, settled
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary
 from babysit.updates import CALLS, updates_of
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from babysit.trainer import Array, Batch
 
 MOMENTS = 6  # looks at the whole, the first before the first update and the last behind the last one
-WELL = "all goes well"
 WEIGHED = 12  # looks at the weights alone, which cost no evaluation
 TRACED = 128  # examples over which dead and saturated units are counted, at least
 MANY_TRACED = 4  # batches for that, at most

@@ -35,8 +35,12 @@ class Remedies:
 
 
 def remedies(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", settings: "Settings") -> Remedies:
-    """Other learning rates and treatments, as far as the budget goes; none where they are not asked for or needed."""
-    if not settings.treatment or own.outcome in (*LEARNED, Outcome.BY_LOSS_ALONE):
+    """Other learning rates and treatments, as far as the budget goes; none where they are not asked for or needed.
+
+    What comes near to the aim at the user's rate needs more steps, and nothing else.
+    """
+    nearly = own.outcome is Outcome.UNFINISHED and own.losses[-1] < settings.nearly * aim.constant
+    if not settings.treatment or nearly or own.outcome in (*LEARNED, Outcome.BY_LOSS_ALONE):
         return Remedies()
     if explained := explained_by(bench.known, FAILURES.get(own.outcome, STUCK)):
         return Remedies(explained=explained)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from babysit.monitoring import Moment, Moved
     from babysit.parts import Ignorance
 
+WELL = "all goes well"  # why such a run has ended
 ENOUGH = 0.64  # of the updates asked for, behind which a run that goes well may end; the last look but one is there
 GROWN = 10.0  # times its norm at the start, from where a matrix may be on its way out of all proportion
 CARRIED = 0.5  # share of the training split's gain that validation must show; a gap of less is no gap that widens

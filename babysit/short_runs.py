@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch
 
 COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student's t asks for very clear falls
-MOST_COMPARED = 12  # at most, or programs with small batches take longer to compare than to train
+# At most, or programs with small batches take longer to compare than to train: as many as hold this many targets, but
+# no fewer than the least and no more than the most. Single targets scatter; texts hold many to an example.
+TARGETS, LEAST_COMPARED, MOST_COMPARED = 512, 12, 128
 ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
 
 
@@ -70,12 +72,21 @@ def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
         pieces = math.ceil(COMPARED / len(pool))
         exchanged = [_cut(order, pieces) for order in _orders(pool)]
         return [Part(list(pool), _cut(pool, pieces), exchanged)]
-    wanted = examples * len(pool) // sum(arrays.count(batch) for batch in pool)
-    stride = len(pool) // min(len(pool) // 2, MOST_COMPARED, max(COMPARED, wanted))
-    stride += math.ceil(len(pool) / stride) > MOST_COMPARED
+    held = sum(arrays.count(batch) for batch in pool)
+    wanted, most = examples * len(pool) // held, _most_compared(pool, held)
+    stride = len(pool) // min(len(pool) // 2, most, max(COMPARED, wanted))
+    stride += math.ceil(len(pool) / stride) > most
     few, many = list(pool[::stride]), [batch for i, batch in enumerate(pool) if i % stride]
-    others = many[:: math.ceil(len(many) / (2 * MOST_COMPARED))]  # compared where little is known, and worth more
+    others = many[:: math.ceil(len(many) / (2 * most))]  # compared where little is known, and worth more
     return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, others))]
+
+
+def _most_compared(pool: "Sequence[Batch]", examples: int) -> int:
+    """How many batches are compared at most."""
+    from babysit import arrays
+
+    each = arrays.targets_each(pool[0]) * examples / len(pool)
+    return min(MOST_COMPARED, max(LEAST_COMPARED, math.ceil(TARGETS / each)))
 
 
 def _orders(batches: "Sequence[Batch]") -> list[list["Batch"]]:

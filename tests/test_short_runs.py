@@ -12,7 +12,7 @@ from babysit import Output, arrays
 from babysit.bench import Bench
 from babysit.checks.lr_scan import Settings
 from babysit.exchange import with_exchanged_targets
-from babysit.short_runs import COMPARED, MOST_COMPARED, ORDERS, After, Runs, Trial, best, falls, parted, total_losses
+from babysit.short_runs import COMPARED, ORDERS, After, Runs, Trial, best, falls, parted, total_losses
 from babysit.updates import CALLS
 
 
@@ -45,9 +45,9 @@ def steps_made(trainer, updates, rate=0.1):
     ("batches", "size", "examples", "compared"),
     [
         (16, 10, 512, 8),  # half at most
-        (32, 32, 512, 11),
-        (128, 8, 512, 12),
-        (1024, 1, 512, 12),
+        (32, 32, 512, 16),
+        (128, 8, 512, 64),
+        (1024, 1, 512, 128),
         (100, 10, 100, 10),
         (100, 10, 10, 9),  # COMPARED of them at least, evenly spaced
         (16, 1000, 512, 8),
@@ -59,9 +59,7 @@ def test_some_batches_are_compared_and_the_others_trained_on(batches, size, exam
     assert len(first.compared) == compared >= COMPARED
     assert sorted(rows(first.compared) + rows(first.trained)) == rows(drawn)
     assert set(rows(second.compared)) <= set(rows(first.trained))
-    assert len(second.compared) == min(
-        len(first.trained), math.ceil(len(first.trained) / math.ceil(len(first.trained) / (2 * MOST_COMPARED)))
-    )
+    assert len(first.compared) <= len(second.compared)
     assert rows(second.trained) == rows(first.compared)
 
 

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -354,7 +355,10 @@ def process(code, bounds=BOUNDS):
 def test_a_process_tells_what_it_took():
     made = process("x = bytearray(200 * 2**20); print('done'); import sys; print('why', file=sys.stderr); sys.exit(3)")
     assert (made.code, made.ended, made.output, made.said) == (3, "", "done\n", "why\n")
-    assert 200 * MIB < made.peak < 300 * MIB
+    inherited = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )  # Linux counts its pages
+    assert 200 * MIB < made.peak < max(300 * MIB, inherited + 50 * MIB)
     assert made.cpu > 0
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit.check import EVALUATION, Needs, certain, rule, setting
-from babysit.differences import ALL, WRONG, Slope, Slopes
 from babysit.errors import Skip
 from babysit.gradients import Unreached, Update, UsedGradients
 from babysit.report import Exhibit, Fact, Finding, Table
+from babysit.slopes import ALL, WRONG, Slope, Slopes
 
 if TYPE_CHECKING:
     from babysit.bench import Bench

@@ -28,9 +28,10 @@ from babysit.curve_rules import (
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.monitoring import MOMENTS, WELL, Run, Weights
+from babysit.monitoring import MOMENTS, Run, Weights
 from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
+from babysit.settled import WELL
 from babysit.treatments import Treated
 
 if TYPE_CHECKING:
