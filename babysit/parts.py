@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from babysit.trainer import Batch, Output
 
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
+# Of a part, at most, or a program with small batches takes longer to look at than to train: as many batches as hold so
+# many targets, of which an accuracy is known to 2 %; but no fewer than checks look at otherwise.
+TARGETS, MANY = 512, 32
 PIECES = 16  # into which fewer batches are cut for that
 
 
@@ -54,10 +57,16 @@ def part_of(bench: "Bench", split: str, examples: int) -> Part:
     from babysit.check import LOOKED
     from babysit.regression import Regression
 
+    pool = bench.pool(split)
+    most = (
+        min(MANY, max(LOOKED, math.ceil(TARGETS / (arrays.targets_each(pool[0]) * arrays.count(pool[0])))))
+        if pool
+        else 0
+    )
     batches: list[Batch] = []
     sizes: list[int] = []
-    for batch in bench.pool(split):
-        if sum(sizes) >= examples or len(sizes) == LOOKED:
+    for batch in pool:
+        if sum(sizes) >= examples or len(sizes) == most:
             break
         batches.append(batch)
         sizes.append(arrays.count(batch))

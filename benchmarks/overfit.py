@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from babysit import seeds
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.attempts import aim_for
+from babysit.attempts import affordable, aim_for
 from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks import overfit
@@ -141,7 +141,8 @@ def judged(job: tuple[Callable[[int], Trainer], int]) -> Verdict:
     bench = Bench(trainer)
     measured = overfit.measure(bench, settings)
     own, found = measured.own, find_checks()["overfit"].judge(measured, settings)
-    batch = bench.subset(settings.examples)
+    examples = affordable(bench, settings.examples)
+    batch = bench.subset(examples, most=examples)
     aim = aim_for(bench.task, batch, settings.memorized)
 
     def reached(step: Callable, allowed: int) -> float:
