@@ -38,7 +38,7 @@ from babysit.report import Exhibit, Finding, Severity
 if TYPE_CHECKING:
     from babysit.bench import Bench
 
-LOOKED = 12  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take four steps
+LOOKED = 16  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take five steps
 EVALUATION = 1 / 3  # of a training step's time: the forward pass, where a backward pass takes twice as long
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from babysit.driven import Driven
     from babysit.trainer import Array, Batch
 
-MOMENTS = 6  # looks at the whole, the first before the first update and the last behind the last one
+# Shares of the run behind which the whole is looked at, beside the start: ever further apart up to where a run that
+# goes well ends, and closer in the rest of one that doesn't, whose late looks have to bear one another out.
+LOOKS = (0.04, 0.16, 0.36, ENOUGH, 0.76, 0.88, 1.0)
 WEIGHED = 12  # looks at the weights alone, which cost no evaluation
 TRACED = 128  # examples over which dead and saturated units are counted, at least
 MANY_TRACED = 4  # batches for that, at most
@@ -217,12 +219,13 @@ class Monitor:
         return well and is_calm(self.weights, self.settings)
 
     def step(self, batch: "Batch") -> None:
-        """Step once, and look at what it did where that is due: the moments lie ever further apart."""
+        """Step once, and look at what it did where that is due."""
         from babysit import arrays
 
         done, total = self.place
-        due = _is_due(done + 1, total, len(self.moments), MOMENTS) or done + 1 == math.ceil(ENOUGH * total)
-        weigh = self.named and _is_due(done + 1, total, len(self.weights) + 1, WEIGHED)
+        taken = len(self.moments) - 1
+        due = taken < len(LOOKS) and done + 1 >= math.ceil(LOOKS[taken] * total)
+        weigh = self.named and (done + 1) * (WEIGHED - 1) ** 2 >= total * (len(self.weights) + 1) ** 2
         before = _Before(self.trainer.parameters()) if weigh else None
         output = self.trainer.step(batch)
         self.calls += 1
@@ -303,11 +306,6 @@ class Monitor:
         done, total = self.place
         left = (time.perf_counter() - self.began) * (total - done) / max(1, done)
         yield Fact("time left", f"{left:.0f} s")
-
-
-def _is_due(update: int, total: int, taken: int, looks: int) -> bool:
-    """Whether the next of so many looks, ever further apart, is due behind this update."""
-    return update * (looks - 1) ** 2 >= total * taken**2
 
 
 def _length(bench: "Bench") -> int:

@@ -355,9 +355,7 @@ def process(code, bounds=BOUNDS):
 def test_a_process_tells_what_it_took():
     made = process("x = bytearray(200 * 2**20); print('done'); import sys; print('why', file=sys.stderr); sys.exit(3)")
     assert (made.code, made.ended, made.output, made.said) == (3, "", "done\n", "why\n")
-    inherited = (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )  # Linux counts its pages
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts its pages
     assert 200 * MIB < made.peak < max(300 * MIB, inherited + 50 * MIB)
     assert made.cpu > 0
 

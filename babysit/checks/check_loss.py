@@ -30,7 +30,7 @@ class Settings:
 
     examples: int = setting(
         512,
-        "training examples evaluated, in 12 batches at most; more only where one batch is larger",
+        "training examples evaluated, in 16 batches at most; more only where one batch is larger",
         least=2,
         option=True,
         measures=True,

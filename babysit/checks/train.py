@@ -28,7 +28,7 @@ from babysit.curve_rules import (
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.monitoring import MOMENTS, Run, Weights
+from babysit.monitoring import LOOKS, Run, Weights
 from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
 from babysit.settled import WELL
@@ -284,13 +284,13 @@ WATCHED = 1.1  # times the updates: traces, and sometimes further updates at a t
 
 def needs(settings: Settings, batch: int) -> Needs:
     """The updates, watched, and the evaluations of both splits at a dozen moments."""
-    looks = 2 * MOMENTS * evaluations(settings.examples, batch)
+    looks = 2 * len(LOOKS) * evaluations(settings.examples, batch)
     return Needs(*(WATCHED * steps + looks for steps in (min(LEAST_STEPS, settings.steps), settings.steps)))
 
 
 def shortened(settings: Settings, steps: float, batch: int) -> Settings:
     """With fewer updates, where it doesn't go by epochs; without treatments where there is no room for them."""
-    room = (steps - 2 * MOMENTS * evaluations(settings.examples, batch)) / WATCHED
+    room = (steps - 2 * len(LOOKS) * evaluations(settings.examples, batch)) / WATCHED
     fewer = settings if settings.epochs else replace(settings, steps=max(1, int(min(settings.steps, room))))
     return fewer if room >= fewer.steps + 6 * settings.treated else replace(fewer, treatment=False)
 
