@@ -4,6 +4,7 @@ Turn the regularization up and the loss must go up, by the penalty alone (CS231n
 learning process", step 2). Decay inside an optimizer never shows in a loss, so it is looked for in a real step.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -262,13 +263,14 @@ def _update(bench: "Bench", scale: float, settings: Settings) -> tuple[dict[str,
     """Parameters after some steps without regularization, and what one more at this scale adds to them, as samples."""
     from babysit.sampling import Sample
 
+    pool = bench.pool()
+    last = pool[(settings.steps * bench.accumulated - 1) % len(pool)]
     with bench.borrowed(scale=0.0) as trainer:
-        stream = bench.stream()
-        list(updates_of(trainer.step, stream, settings.steps))
+        list(updates_of(trainer.step, bench.stream(), settings.steps))
         sample = Sample(trainer.parameters())
         before = sample.of(trainer.parameters())
         trainer.regularization_scale = scale
-        list(updates_of(trainer.step, stream, 1))
+        list(updates_of(trainer.step, itertools.repeat(last), 1))
         after = sample.of(trainer.parameters())
     return before, {name: after[name] - w for name, w in before.items()}
 
