@@ -1,6 +1,7 @@
 """Whether a monitored run has shown all that it would, so that the rest of its updates can be left out."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 WELL = "all goes well"  # why such a run has ended
 ENOUGH = 0.64  # of the updates asked for, behind which a run that goes well may end; the last look but one is there
 GROWN = 10.0  # times its norm at the start, from where a matrix may be on its way out of all proportion
+NEAR_ZERO = 0.1  # of the norm of usual weight matrices
 CARRIED = 0.5  # share of the training split's gain that validation must show; a gap of less is no gap that widens
 
 
@@ -54,6 +56,8 @@ def settled(
 def is_calm(looks: "Sequence[Mapping[str, Moved]]", settings: "Settings") -> bool:
     """Whether no weight matrix is changed by much in an update, nor has come to many times what it began with.
 
+    Those that began at or near zero, as heads do, may grow.
+
     Args:
         looks: Every parameter at each moment, by name.
         settings: What is a large update.
@@ -63,8 +67,10 @@ def is_calm(looks: "Sequence[Mapping[str, Moved]]", settings: "Settings") -> boo
         return True
     first, last = known[0], known[-1]
     matrices = [(first[name], now) for name, now in last.items() if now.axes > 1 and name in first]
+    usual = statistics.median(before.norm for before, _ in matrices) if matrices else 0.0
     calm = all(not now.ratio > settings.large_ratio / 2 for _, now in matrices)
-    return calm and all(not now.norm > GROWN * before.norm or before.norm == 0 for before, now in matrices)
+    grown = (now.norm > GROWN * before.norm for before, now in matrices if before.norm >= NEAR_ZERO * usual)
+    return calm and not any(grown)
 
 
 def _lags(course: "Course", settings: "Settings") -> bool:

@@ -90,6 +90,15 @@ def test_weights_on_their_way_out_of_proportion_go_on(changes, calm):
     assert is_calm(looks(**changes), Settings()) is calm
 
 
+def test_a_head_that_began_near_zero_may_grow():
+    def heads(start):
+        others = {name: Moved(2, 5.0, 1e-3, 0.1) for name in ("U", "V")}
+        return [{"W": Moved(2, start, 1e-3, 0.1), **others}, {"W": Moved(2, 20 * start, 1e-3, 0.1), **others}]
+
+    assert is_calm(heads(0.49), Settings())
+    assert not is_calm(heads(0.51), Settings())
+
+
 def test_without_weights_there_is_nothing_to_wait_for():
     assert is_calm([], Settings())
     assert is_calm([{}], Settings())
