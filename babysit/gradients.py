@@ -195,7 +195,8 @@ def used_gradients(bench: "Bench", updates: int) -> UsedGradients:
     own: dict[str, Array] = {}
     before: dict[str, Array] = {}
     with bench.borrowed(scale=0.0) as trainer:
-        sample, here = Sample(trainer.parameters()), arrays.fingerprints(dict(trainer.parameters()))
+        sample = Sample(trainer.parameters())
+        here = sample.of(trainer.parameters())
         for batch in itertools.islice(bench.stream(), CALLS * updates):
             gradient = sample.of(trainer.gradients(batch)[1])
             output = trainer.step(batch)
@@ -204,7 +205,7 @@ def used_gradients(bench: "Bench", updates: int) -> UsedGradients:
             own = _sum(own, gradient)
             if not output.updated:
                 continue
-            there = arrays.fingerprints(dict(trainer.parameters()))
+            there = sample.of(trainer.parameters())
             if not arrays.differing(here, there):
                 break  # the gradients that the step used, if any, are not those of these parameters
             used = sample.of(trainer.last_gradients())
