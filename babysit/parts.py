@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
 # Of a part, at most, or a program with small batches takes longer to look at than to train: as many batches as hold so
 # many targets, of which an accuracy is known to 2 %; but no fewer than checks look at otherwise.
-TARGETS, MANY = 512, 32
+TARGETS, MANY = 512, 24
 PIECES = 16  # into which fewer batches are cut for that
 
 

@@ -92,7 +92,7 @@ class Settings:
     )
     examples: int = setting(
         512,
-        "examples of each split that are looked at in evaluation mode, in whole batches, 32 at most; an accuracy is "
+        "examples of each split that are looked at in evaluation mode, in whole batches, 24 at most; an accuracy is "
         "then known to 2 %, one standard error",
         least=2,
         measures=True,
