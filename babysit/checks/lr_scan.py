@@ -152,6 +152,7 @@ class Measurement:
         obstacle: What keeps every update from lowering the loss, where none does and that can be seen.
         longer: A longer run at the user's learning rate, where it lies above the best and the loss had not fallen.
         widened: Why the search went beyond a few runs below the blow-up; empty where it didn't.
+        compared: Batches evaluated after each run.
     """
 
     metric: str
@@ -168,8 +169,10 @@ class Measurement:
     obstacle: str = ""
     longer: Trial | None = None
     widened: str = ""
+    compared: int = 0
 
 
+MANY = 24  # batches, whose evaluation takes half as long as a run
 EVERYWHERE = "no rate was sure at first, so every decade was tried, on all of the data"
 LONGER = f"{EVERYWHERE}, and then longer runs"
 
@@ -202,6 +205,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         obstacle="" if top else obstacle(runs, settings.high),
         longer=_longer(runs, trials, top, own, settings) if top else None,
         widened=widened,
+        compared=sum(len(part.compared) for part in runs.parts),
     )
 
 
@@ -260,6 +264,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     if usable:
         yield Fact("suggestion", f"{advised:.2g}, for {settings.horizon} updates")
         yield Fact("confidence", f"{spread(measured, settings):.2f} decades between two runs on different batches")
+    if measured.compared > MANY:
+        yield Fact("compared", f"{measured.compared} batches after each run, since they hold few examples")
     if measured.widened:
         yield Fact("updates", f"{measured.updates}: {measured.widened}")
     limit = diverges_from(measured, settings)
