@@ -14,7 +14,9 @@ from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy
 
 from babysit.trainer import Array, Tree
 
-PIECE = 2**20  # elements of an array that are worked on at once: 8 MiB in double precision, whatever the array's size
+# Elements of an array that are worked on at once, whatever its size: on the host 1 MiB in double precision, which stays
+# in the processor's cache and is three times as fast; elsewhere each piece costs a launch.
+PIECE, DEVICE_PIECE = 2**17, 2**20
 
 
 def leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -121,15 +123,23 @@ def size_in_bytes(tree: Tree) -> int:
 
 def pieces(*xs: Array) -> Iterator[tuple[Array, ...]]:
     """Views of arrays of one shape, of the same places in each, in C order; of at most `PIECE` elements."""
+    yield from _cut(xs, PIECE if _is_on_host(xs[0]) else DEVICE_PIECE)
+
+
+def _is_on_host(x: Array) -> bool:
+    return is_numpy_array(x) or (is_torch_array(x) and x.device.type == "cpu")
+
+
+def _cut(xs: tuple[Array, ...], most: int) -> Iterator[tuple[Array, ...]]:
     shape = tuple(xs[0].shape)
-    if math.prod(shape) <= PIECE:
+    if math.prod(shape) <= most:
         yield xs
         return
     axis = next(axis for axis, length in enumerate(shape) if length > 1)
-    rows = max(1, PIECE // math.prod(shape[axis + 1 :]))
+    rows = max(1, most // math.prod(shape[axis + 1 :]))
     for start in range(0, shape[axis], rows):
         cut = (*[slice(None)] * axis, slice(start, start + rows))
-        yield from pieces(*(x[cut] for x in xs))
+        yield from _cut(tuple(x[cut] for x in xs), most)
 
 
 def is_sparse(x: Array) -> bool:

@@ -225,11 +225,13 @@ class Surface:
         else:
             way = xp.zeros(tuple(total.shape), dtype=xp.int8, device=device(total))
         for along, slope in arrays.pieces(way, total):
-            chance = drawn.standard_normal(tuple(along.shape))
-            if name not in self.unreached:
-                uphill = np.sign(arrays.on_host(slope))
-                chance = np.where(uphill == 0, np.sign(chance), uphill)
-            along[...] = xp.asarray(chance, dtype=along.dtype, device=device(along))
+            if name in self.unreached:
+                moved = drawn.standard_normal(tuple(along.shape))
+            else:
+                moved = np.sign(arrays.on_host(slope))
+                level = moved == 0
+                moved[level] = drawn.choice((-1, 1), int(np.count_nonzero(level)))
+            along[...] = xp.asarray(moved, dtype=along.dtype, device=device(along))
         return way
 
     def _move(self, line: Line, start: "Array", way: "Array | None", gradients: "Mapping[str, Array]") -> None:
@@ -299,13 +301,17 @@ def _largest_places(x: "Array", count: int) -> list[int]:
     import numpy as np
 
     found: list[tuple[float, int]] = []
-    passed = 0
+    passed, least = 0, -1.0  # of the largest so far
     for (piece,) in arrays.pieces(x):
         sizes: Any = np.abs(arrays.on_host(piece)).reshape(-1)
-        top: Any = np.argpartition(sizes, -min(count, sizes.size))[-min(count, sizes.size) :]
+        above = np.flatnonzero(sizes > least)
+        some = min(count, above.size)
+        top: Any = above[np.argpartition(sizes[above], -some)[-some:]] if some else above
         found += [(float(sizes[k]), passed + int(k)) for k in top]
+        found = found if len(found) <= count else sorted(found)[-count:]
+        least = min(found)[0] if len(found) == count else least
         passed += sizes.size
-    return [place for _, place in (found if len(found) == count else sorted(found)[-count:])]
+    return [place for _, place in found]
 
 
 def _gradients(trainer: "Driven", batch: "Batch") -> "tuple[dict[str, Array], dict[str, Array]]":

@@ -25,6 +25,7 @@ STILL = 5  # updates at the sweep's start, in the lowest of its rates, that show
 # with many: 1 sweep in 100 of nothing but noise seems to blow up, which costs a few runs more.
 NOISY = 4.0
 SMOOTHED = 3  # updates, over whose mean it must have
+CLEAR = 2.0  # times the errors asked for, from where a fall can't be the luck of several rates, nor of skewed losses
 EXPECTED = 7  # runs, for the bar of progress
 BELOW = 10.0  # how far below the blow-up the best rate is looked for first; it was 6 to 30 in the tuned tasks
 
@@ -142,6 +143,19 @@ class Search:
                 self.repeat(trial.learning_rate, self.settings.steps)
         sure = confirmed(self.trials, tuple(self.repeats.values()), self.settings) is not None
         return sure and (lower or not self._in_doubt())
+
+    def is_sure(self) -> bool:
+        """Whether the best rate is confirmed, or where that one is in doubt, a lower one beyond any.
+
+        A rate at the edge of what is stable may be the best in one run and none in another.
+        """
+        if self.confirms():
+            return True
+        if not self.confirms(lower=True):
+            return False
+        top = confirmed(self.trials, tuple(self.repeats.values()), self.settings)
+        runs = [t for t in (*self.trials, *self.repeats.values()) if top and t.learning_rate == top.learning_rate]
+        return all(falls(t, CLEAR * self.settings.sigmas) for t in runs)
 
     def _in_doubt(self) -> bool:
         """Whether the lowest loss, that of its repeat considered, is no fall in one of both."""

@@ -20,6 +20,7 @@ COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student
 # At most, or programs with small batches take longer to compare than to train: as many as hold this many targets, but
 # no fewer than the least and no more than the most. Single targets scatter; texts hold many to an example.
 TARGETS, LEAST_COMPARED, MOST_COMPARED = 512, 12, 128
+FEW_TARGETS = 96  # enough for a fall by a third of what the examples' falls scatter by; what is not sure takes them all
 ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
 
 
@@ -59,7 +60,7 @@ class Part:
     exchanged: "Sequence[Sequence[Batch]]"
 
 
-def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
+def parted(pool: "Sequence[Batch]", examples: int, targets: int = TARGETS) -> "list[Part]":
     """Two parts of the pool, so that what is learned by heart of the one is no fall on the other.
 
     Whole batches, since batch normalization should see the sizes that training sees, evenly spaced, since a loader may
@@ -73,7 +74,7 @@ def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
         exchanged = [_cut(order, pieces) for order in _orders(pool)]
         return [Part(list(pool), _cut(pool, pieces), exchanged)]
     held = sum(arrays.count(batch) for batch in pool)
-    wanted, most = examples * len(pool) // held, _most_compared(pool, held)
+    wanted, most = examples * len(pool) // held, most_compared(pool, targets)
     stride = len(pool) // min(len(pool) // 2, most, max(COMPARED, wanted))
     stride += math.ceil(len(pool) / stride) > most
     few, many = list(pool[::stride]), [batch for i, batch in enumerate(pool) if i % stride]
@@ -81,12 +82,13 @@ def parted(pool: "Sequence[Batch]", examples: int) -> "list[Part]":
     return [Part(a, b, _orders(b)) for a, b in ((many, few), (few, others))]
 
 
-def _most_compared(pool: "Sequence[Batch]", examples: int) -> int:
-    """How many batches are compared at most."""
+def most_compared(pool: "Sequence[Batch]", targets: int = TARGETS) -> int:
+    """How many batches are compared at most, so that they hold this many targets, but no fewer than `LEAST_COMPARED`."""
     from babysit import arrays
 
-    each = arrays.targets_each(pool[0]) * examples / len(pool)
-    return min(MOST_COMPARED, max(LEAST_COMPARED, math.ceil(TARGETS / each)))
+    each = arrays.targets_each(pool[0]) * sum(map(arrays.count, pool)) / len(pool)
+    most = min(MOST_COMPARED, max(LEAST_COMPARED, math.ceil(TARGETS / each)))
+    return min(most, max(2 * COMPARED, math.ceil(targets / each)))  # fewer batches alone make Student's t too wide
 
 
 def _orders(batches: "Sequence[Batch]") -> list[list["Batch"]]:
@@ -143,6 +145,7 @@ class Runs:
         crossed: Whether each run is made twice, the second time with the parts of the pool exchanged, so that all of
             it is compared: that tells smaller falls from noise.
         updates: Those that were made before.
+        targets: As many of them as that are compared, about, unless `examples` are fewer.
 
     Attributes:
         parts: The pool in parts.
@@ -151,9 +154,11 @@ class Runs:
         updates: Updates that all runs made together.
     """
 
-    def __init__(self, bench: "Bench", settings: "Settings", *, crossed: bool = False, updates: int = 0) -> None:
+    def __init__(
+        self, bench: "Bench", settings: "Settings", *, crossed: bool = False, updates: int = 0, targets: int = TARGETS
+    ) -> None:
         self.bench, self.settings, self.crossed = bench, settings, crossed
-        found = parted(bench.pool(), settings.examples)
+        found = parted(bench.pool(), settings.examples, targets)
         self.parts = found if crossed else found[:1]
         with bench.borrowed() as trainer:
             first = [total_losses(trainer, part.compared) for part in self.parts]

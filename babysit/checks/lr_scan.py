@@ -18,7 +18,7 @@ from babysit.obstacles import obstacle
 from babysit.rate_rules import learning_rate_too_high, learning_rate_too_low, no_usable_learning_rate, range_edge
 from babysit.rate_search import BELOW, Search, Sweep, sweep
 from babysit.report import Curve, Exhibit, Fact
-from babysit.short_runs import Runs, Trial
+from babysit.short_runs import FEW_TARGETS, Runs, Trial, most_compared
 from babysit.usable_rates import confirmed, decades, diverges_from, own_trial, spread, suggestion, usable_range
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ class Measurement:
 
 
 MANY = 24  # batches, whose evaluation takes half as long as a run
+UNSURE = "no rate was sure at first, so more of the data were compared"
 EVERYWHERE = "no rate was sure at first, so every decade was tried, on all of the data"
 LONGER = f"{EVERYWHERE}, and then longer runs"
 
@@ -185,7 +186,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     if own == 0:
         raise Skip("the learning rate is 0 at the start (a warm-up?), so there is nothing to scan around")
     scores.require_fit(bench)
-    runs = Runs(bench, settings)
+    runs = Runs(bench, settings, targets=FEW_TARGETS)
     swept = sweep(runs, settings)
     runs, search, widened = _searched(runs, own, swept, settings)
     trials, repeats = search.trials, tuple(search.repeats.values())
@@ -210,14 +211,20 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
 
 def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple[Runs, Search, str]:
-    """Runs around a tenth of the blow-up; where nothing falls, in every decade, crossed; longer ones; lower rates."""
-    first = Search(runs, own, settings)
-    first.run(0)
-    if not runs.updates:
+    """Runs around a tenth of the blow-up; where nothing falls, in every decade, crossed; longer ones; lower rates.
+
+    Where a few targets don't make sure, more are compared before that.
+    """
+    blow_up = swept.blow_up if math.isfinite(swept.blow_up) else settings.high
+    first = _about(runs, own, blow_up, settings)
+    if first.is_sure() or not runs.updates:
         return runs, first, ""
-    first.around((swept.blow_up if math.isfinite(swept.blow_up) else settings.high) / BELOW)
-    if first.confirms():
-        return runs, first, ""
+    pool = runs.bench.pool()
+    if most_compared(pool) > most_compared(pool, FEW_TARGETS):
+        runs = Runs(runs.bench, settings, updates=runs.updates)
+        first = _about(runs, own, blow_up, settings)
+        if first.is_sure():
+            return runs, first, UNSURE
     crossed = Runs(runs.bench, settings, crossed=True, updates=runs.updates)
     second = Search(crossed, own, settings)
     second.run(0)
@@ -231,6 +238,15 @@ def _searched(runs: Runs, own: float, swept: Sweep, settings: Settings) -> tuple
     if longer.confirms():
         return crossed, longer, LONGER
     return crossed, next((search for search in (second, longer) if search.confirms(lower=True)), second), LONGER
+
+
+def _about(runs: Runs, own: float, blow_up: float, settings: Settings) -> Search:
+    """The user's rate, and those around a tenth of the blow-up."""
+    search = Search(runs, own, settings)
+    search.run(0)
+    if runs.updates:
+        search.around(blow_up / BELOW)
+    return search
 
 
 def _exchange(runs: Runs, search: Search, top: Trial, settings: Settings) -> Exchange | None:
