@@ -83,7 +83,7 @@ def parted(pool: "Sequence[Batch]", examples: int, targets: int = TARGETS) -> "l
 
 
 def most_compared(pool: "Sequence[Batch]", targets: int = TARGETS) -> int:
-    """How many batches are compared at most, so that they hold this many targets, but no fewer than `LEAST_COMPARED`."""
+    """How many batches are compared at most, so that they hold this many targets; no fewer than `LEAST_COMPARED`."""
     from babysit import arrays
 
     each = arrays.targets_each(pool[0]) * sum(map(arrays.count, pool)) / len(pool)
