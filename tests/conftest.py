@@ -16,8 +16,41 @@ import pytest
 from babysit.__main__ import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins, and passes on, deaf to it
-hypothesis.settings.register_profile("busy machine", deadline=None)
-hypothesis.settings.load_profile("busy machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="every seed of tests that are run at several, and ten times as many examples of each property",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Busy machines take their time; what found an example stays with whoever ran it."""
+    full = config.getoption("--full")
+    hypothesis.settings.register_profile("babysit", deadline=None, max_examples=300 if full else 30)
+    hypothesis.settings.load_profile("babysit")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test at several seeds, the lowest: the others are for `.ci/full`."""
+    if config.getoption("--full"):
+        return
+    places = [_place(item) for item in items]
+    lowest: dict[str, float] = {}
+    for place, seed in places:
+        lowest[place] = min(seed, lowest.get(place, seed))
+    chosen = [seed == lowest[place] for place, seed in places]
+    config.hook.pytest_deselected(items=[item for item, kept in zip(items, chosen, strict=True) if not kept])
+    items[:] = [item for item, kept in zip(items, chosen, strict=True) if kept]
+
+
+def _place(item: pytest.Item) -> tuple[str, float]:
+    """The test with all of its parameters but the seed, and the seed; 0 where it has none."""
+    parameters = dict(getattr(getattr(item, "callspec", None), "params", {}))
+    seed = parameters.pop("seed", None)
+    return (f"{item.nodeid.split('[')[0]} {parameters!r}", seed) if isinstance(seed, int) else (item.nodeid, 0)
 
 
 @dataclass(frozen=True)
