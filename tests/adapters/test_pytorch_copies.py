@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from babysit import arrays
-from babysit.adapters import pytorch_copies
+from babysit.adapters.pytorch import copies
 from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.report import Fact
@@ -71,8 +71,8 @@ def on_a_device(monkeypatch):
     """Has tensors with an axis stand on a device with so many bytes free, in name."""
 
     def device_with(free):
-        monkeypatch.setattr(pytorch_copies, "place", lambda x: "cuda:0" if x.ndim else "cpu")
-        monkeypatch.setattr(pytorch_copies, "free", lambda name: free)
+        monkeypatch.setattr(copies, "place", lambda x: "cuda:0" if x.ndim else "cpu")
+        monkeypatch.setattr(copies, "free", lambda name: free)
 
     return device_with
 
@@ -92,10 +92,10 @@ def test_room_for_four_of_it_is_enough(on_a_device):
     program = made()
     held = (*program._module.parameters(), *program._module.buffers())
     size = sum(x.numel() * x.element_size() for x in held if x.ndim)
-    on_a_device(pytorch_copies.ROOM * size)
+    on_a_device(copies.ROOM * size)
     program.save()
     assert program.placement == ""
-    on_a_device(pytorch_copies.ROOM * size - 1)
+    on_a_device(copies.ROOM * size - 1)
     program.save()
     assert program.placement.startswith("on the host: ")
 
@@ -116,9 +116,9 @@ def test_free_room_is_the_device_s_and_what_pytorch_holds_unused(monkeypatch):
         memory_allocated = staticmethod(lambda device: 50)
 
     monkeypatch.setattr(torch, "get_device_module", lambda device: Module)
-    assert pytorch_copies.free("cuda:0") is None
+    assert copies.free("cuda:0") is None
     Module.mem_get_info = staticmethod(lambda device: (100, 1000))
-    assert pytorch_copies.free("cuda:0") == 120
+    assert copies.free("cuda:0") == 120
 
 
 def test_without_a_device_nothing_is_told():

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from babysit import SupportsRanks
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.adapters.pytorch_ranks import ProcessGroup, replicas
+from babysit.adapters.pytorch.ranks import ProcessGroup, replicas
 
 LIMIT = 110  # seconds from where a run counts as one that hangs
 PROGRAM = """\

@@ -18,7 +18,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from babysit.adapters.pytorch_functions import (
+from babysit.adapters.pytorch.functions import (
     BOUNDED,
     CLAMPS,
     COMPARING,
@@ -32,7 +32,7 @@ from babysit.adapters.pytorch_functions import (
     is_zero,
     plain_name,
 )
-from babysit.adapters.pytorch_lineage import (
+from babysit.adapters.pytorch.lineage import (
     ATTRIBUTE,
     LAST,
     Bounded,

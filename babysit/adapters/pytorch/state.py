@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from babysit.adapters.pytorch_copies import Copies, Saving
+from babysit.adapters.pytorch.copies import Copies, Saving
 from babysit.arrays import duplicate
 from babysit.errors import TargetError
 

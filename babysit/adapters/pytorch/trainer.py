@@ -11,20 +11,18 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from babysit import seeds
-from babysit.adapters.pytorch_batches import read
-from babysit.adapters.pytorch_modes import Modes, Rates
-from babysit.adapters.pytorch_program import Loss, Program, is_token_by_token, losses_here_and_next, original, stepping
-from babysit.adapters.pytorch_ranks import ProcessGroup, replicas
-from babysit.adapters.pytorch_regularization import Regularization, WithoutDropout, is_dropping
-from babysit.adapters.pytorch_state import everything, require_state_dict
-from babysit.adapters.pytorch_tasks import Call, Watch, task_of
-from babysit.adapters.pytorch_trace import Names, Trace
-from babysit.adapters.pytorch_update import Updates
+from babysit.adapters.pytorch.batches import read
+from babysit.adapters.pytorch.modes import Modes, Rates
+from babysit.adapters.pytorch.program import Loss, Program, is_token_by_token, losses_here_and_next, original, stepping
+from babysit.adapters.pytorch.ranks import ProcessGroup, replicas
+from babysit.adapters.pytorch.regularization import Regularization, WithoutDropout, is_dropping
+from babysit.adapters.pytorch.state import everything, require_state_dict
+from babysit.adapters.pytorch.tasks import Call, Watch, task_of
+from babysit.adapters.pytorch.trace import Names, Trace
+from babysit.adapters.pytorch.update import Updates
 from babysit.errors import TargetError
 from babysit.task import Task, task_named
 from babysit.trainer import Batch, ForwardOnly, Output, State, Visit
-
-FRAMEWORK = "torch"
 
 
 class PyTorchTrainer:

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from babysit.adapters.numpy_lineage import linear
-from babysit.adapters.numpy_model import Program
-from babysit.adapters.numpy_modes import NotHeld, find_switches, holding
-from babysit.adapters.numpy_state import capture, generator_states, move_generators, untouched
-from babysit.adapters.numpy_trace import Array, Node, Traced, record
+from babysit.adapters.numpy.lineage import linear
+from babysit.adapters.numpy.model import Program
+from babysit.adapters.numpy.modes import NotHeld, find_switches, holding
+from babysit.adapters.numpy.state import capture, generator_states, move_generators, untouched
+from babysit.adapters.numpy.trace import Array, Node, Traced, record
 from babysit.arrays import differing, fingerprints
 from babysit.errors import Skip, TargetError
 from babysit.task import Task

@@ -5,17 +5,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from babysit.adapters.numpy_evaluation import UNFOLLOWED, Evaluation
-from babysit.adapters.numpy_lineage import layers_of, records, unseen
-from babysit.adapters.numpy_model import read_program
-from babysit.adapters.numpy_state import capture, restore, untouched
-from babysit.adapters.numpy_trace import Array
+from babysit.adapters.numpy.evaluation import UNFOLLOWED, Evaluation
+from babysit.adapters.numpy.lineage import layers_of, records, unseen
+from babysit.adapters.numpy.model import read_program
+from babysit.adapters.numpy.state import capture, restore, untouched
+from babysit.adapters.numpy.trace import Array
 from babysit.errors import Skip, TargetError
 from babysit.lab.optimizers import OPTIMIZERS
 from babysit.task import Task, task_named
 from babysit.trainer import Batch, Output, State, Visit
 
-FRAMEWORK = "numpy"
 Update: TypeAlias = Callable[[dict[str, Array], dict[str, Array], float], Any]
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
 
-from babysit.adapters.pytorch_functions import is_zero
+from babysit.adapters.pytorch.functions import is_zero
 from babysit.trainer import Record
 
 ATTRIBUTE = "_babysit_lineage"  # of a tensor

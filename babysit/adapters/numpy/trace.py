@@ -1,7 +1,7 @@
 """Follows a NumPy program's operations as they are: an ndarray that remembers, by NumPy's override protocols.
 
 `record` runs a function on such an array and gives the graph of what was done to it. What the operations mean is
-read from the graph afterwards, in `babysit.adapters.numpy_lineage`.
+read from the graph afterwards, in `babysit.adapters.numpy.lineage`.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from babysit.adapters.pytorch_modes import Rates
+from babysit.adapters.pytorch.modes import Rates
 from babysit.arrays import digest
 
 

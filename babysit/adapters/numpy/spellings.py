@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from babysit.adapters.numpy_trace import Node, Parameter
+from babysit.adapters.numpy.trace import Node, Parameter
 
 SAME_VALUES = ("copy", "positive", "ascontiguousarray", "asanyarray", "nan_to_num")
 _ABOVE, _BELOW = ("greater", "greater_equal"), ("less", "less_equal")

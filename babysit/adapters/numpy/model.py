@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from babysit.adapters.numpy_modes import FLAGS, setting, without_dropout
-from babysit.adapters.numpy_trace import Array
+from babysit.adapters.numpy.modes import FLAGS, setting, without_dropout
+from babysit.adapters.numpy.trace import Array
 from babysit.errors import TargetError
 
 _REGULARIZATION = re.compile(

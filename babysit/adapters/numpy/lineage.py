@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from babysit.adapters.numpy_spellings import SAME_VALUES, SPELLINGS, Match, beneath, either_order, operands
-from babysit.adapters.numpy_trace import Array, Node, Parameter
+from babysit.adapters.numpy.spellings import SAME_VALUES, SPELLINGS, Match, beneath, either_order, operands
+from babysit.adapters.numpy.trace import Array, Node, Parameter
 from babysit.trainer import Record
 
 _PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "inner")

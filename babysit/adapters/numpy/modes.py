@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from babysit.adapters.numpy_state import walk
+from babysit.adapters.numpy.state import walk
 
 FLAGS = ("training", "train", "is_training", "train_mode", "is_train", "train_flg", "train_flag")
 _TRAIN_WORDS, _TEST_WORDS = ("train", "training"), ("test", "eval", "evaluate", "val", "inference", "predict")

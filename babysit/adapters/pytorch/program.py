@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from babysit.adapters.pytorch_batches import call
+from babysit.adapters.pytorch.batches import call
 from babysit.arrays import leaves, tree_map
 from babysit.classification import LanguageModel
 from babysit.errors import TargetError
