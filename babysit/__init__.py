@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from babysit.errors import BabysitError, Skip, TargetError, UsageError
-    from babysit.task import (
+    from babysit.tasks.task import (
         Binary,
         ChanceLoss,
         Classification,
@@ -58,7 +58,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for: `babysit --help` asks for none."""
     if name in __all__:
-        for home in ("errors", "trainer", "task"):
+        for home in ("errors", "trainer", "tasks.task"):
             module = importlib.import_module(f"babysit.{home}")
             if hasattr(module, name):
                 return globals().setdefault(name, getattr(module, name))

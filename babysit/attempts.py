@@ -16,7 +16,7 @@ from babysit.updates import updates_of
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.checks.overfit import Settings
-    from babysit.task import Task
+    from babysit.tasks.task import Task
     from babysit.trainer import Array, Batch, Output
     from babysit.treatments import Step
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from babysit.labels import entropy
+from babysit.tasks.labels import entropy
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from babysit.blame import LESS_MEMORY, blame, ran_out_of_memory
 from babysit.check import EVALUATION
 from babysit.errors import Skip, TargetError
 from babysit.ranks import Ranks
-from babysit.task import Task
+from babysit.tasks.task import Task
 from babysit.trainer import (
     Array,
     Batch,

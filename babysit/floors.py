@@ -10,11 +10,11 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.regression import Regression
+from babysit.tasks.regression import Regression
 from babysit.trainer import Array, Batch
 
 if TYPE_CHECKING:
-    from babysit.task import Task
+    from babysit.tasks.task import Task
 
 NOTHING = 0.0, 1.0
 

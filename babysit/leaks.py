@@ -8,14 +8,14 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.blocks import column_blocks, row_pieces
 from babysit.dataset import Sight, Tie
 from babysit.errors import LostError, Skip, TargetError
 from babysit.features import Array
+from babysit.tasks.blocks import column_blocks, row_pieces
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.task import Task
+    from babysit.tasks.task import Task
     from babysit.trainer import Batch
 
 Parts: TypeAlias = list[Array]  # an array's rows, batch by batch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from babysit.bench import Bench
     from babysit.driven import Driven
-    from babysit.task import Task
+    from babysit.tasks.task import Task
     from babysit.trainer import Batch, Output
 
 ENOUGH = 8  # batches whose losses tell what their mean is worth; with fewer, their scatter is badly known
@@ -55,7 +55,7 @@ def part_of(bench: "Bench", split: str, examples: int) -> Part:
     """The split's first batches, whole ones, up to so many examples; empty if there is no such split."""
     from babysit import arrays
     from babysit.check import LOOKED
-    from babysit.regression import Regression
+    from babysit.tasks.regression import Regression
 
     pool = bench.pool(split)
     most = (
@@ -140,7 +140,7 @@ def looked_at(trainer: "Driven", task: "Task", part: Part) -> tuple[float, float
 
 def _graded(task: "Task", output: "Output", batch: "Batch") -> float:
     """The metric of one batch, or its mean squared error; scores are not kept, or they fill the memory."""
-    from babysit.regression import Regression
+    from babysit.tasks.regression import Regression
 
     if not math.isfinite(output.loss):
         return math.nan

@@ -7,7 +7,7 @@ from babysit.treatments import PLAIN
 
 if TYPE_CHECKING:
     from babysit.checks.overfit import Measurement
-    from babysit.task import Task
+    from babysit.tasks.task import Task
     from babysit.trainer import Array
 
 NEAR = 0.02  # of a level, within which a loss rests on it; what may be left of a memorized example's

@@ -8,14 +8,14 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.blocks import row_pieces
 from babysit.errors import TargetError
 from babysit.features import Array, Features
 from babysit.targets import BatchOrder, LabelCounts
+from babysit.tasks.blocks import row_pieces
 
 if TYPE_CHECKING:
     from babysit.bench import Bench
-    from babysit.task import Task
+    from babysit.tasks.task import Task
     from babysit.trainer import Batch, Tree
 
 MOST_BYTES = 2**30  # of inputs that are looked at; 7,000 images of 224 x 224 pixels as bytes, 1,700 in single precision

@@ -9,13 +9,14 @@ from typing import Any
 
 from array_api_compat import array_namespace, device, is_array_api_obj
 
-from babysit import arrays, blocks
+from babysit import arrays
 from babysit.bench import Bench
-from babysit.classification import Classification
 from babysit.driven import Driven
 from babysit.errors import Skip
 from babysit.first_loss import SAME
-from babysit.task import Regression, Task
+from babysit.tasks import blocks
+from babysit.tasks.classification import Classification
+from babysit.tasks.task import Regression, Task
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
 MOST_BYTES = 64 * 2**20  # of a batch's scores in double precision: 167 positions of a vocabulary of 50,257

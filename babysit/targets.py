@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from babysit.blocks import row_blocks, row_pieces
-from babysit.classification import IGNORED
 from babysit.dataset import Labels, Order
 from babysit.features import Array
 from babysit.significance import between_groups_deviate
-from babysit.task import Task
+from babysit.tasks.blocks import row_blocks, row_pieces
+from babysit.tasks.classification import IGNORED
+from babysit.tasks.task import Task
 
 CLASSIFYING = ("classification", "hinge")
 DECIDING = ("binary", "multilabel")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from babysit.task import Task
+from babysit.tasks.task import Task
 
 Array: TypeAlias = Any  # an array of any library that the Python array API standard covers
 Scalar: TypeAlias = Any  # a number, or an array of one element

@@ -180,7 +180,7 @@ def _mean_and_spread(parts: "Sequence[Any]", kept: int | None) -> tuple[Any, Any
     """Over all axes but one; they keep a length of 1. The spread is NaN where the mean is not finite."""
     import numpy as np
 
-    from babysit.blocks import row_blocks
+    from babysit.tasks.blocks import row_blocks
 
     others = tuple(axis for axis in range(parts[0].ndim) if axis != kept)
     count = sum(part.size for part in parts) / (1 if kept is None else parts[0].shape[kept])

@@ -54,7 +54,7 @@ from babysit.splits import LEVEL, compared
 from babysit.stages import again, coarse, fine, grid
 from babysit.statistics import LayerSummary
 from babysit.targets import BatchOrder, LabelCounts
-from babysit.task import Classification, Regression, Task
+from babysit.tasks.task import Classification, Regression, Task
 from babysit.trials import Outcome
 from babysit.trials import Trial as Tried
 from babysit.usable_rates import confirmed, leading

@@ -27,7 +27,7 @@ from babysit.lab.layers import RELU, SIGMOID, TANH, sigmoid
 from babysit.lab.losses import softmax_loss, squared_loss
 from babysit.lab.network import Design, Network
 from babysit.lab.trainer import LabTrainer
-from babysit.task import Binary, ChanceLoss, Classification, Hinge, Regression
+from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, Regression
 
 SEEDS = (0, 1, 2)
 

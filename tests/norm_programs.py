@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from babysit.adapters.numpy import NumpyTrainer
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.task import ChanceLoss
+from babysit.tasks.task import ChanceLoss
 
 torch.set_num_threads(1)
 

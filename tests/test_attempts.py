@@ -26,7 +26,7 @@ from babysit.attempts import (
 from babysit.bench import Bench
 from babysit.checks.overfit import Settings
 from babysit.lab.losses import softmax_loss
-from babysit.task import ChanceLoss, Classification, Regression
+from babysit.tasks.task import ChanceLoss, Classification, Regression
 
 AIM = Aim(constant=2.0, loss=0.04, score=0.98, half=0.55)
 STEPS, WINDOW = 500, 50  # by default

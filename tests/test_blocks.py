@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from babysit import Binary, Classification, Hinge, LanguageModel, MultiLabel, Regression, blocks
+from babysit import Binary, Classification, Hinge, LanguageModel, MultiLabel, Regression
+from babysit.tasks import blocks
 
 MAKE = {"numpy": np.asarray, "torch": lambda x: torch.from_numpy(np.array(x))}
 

@@ -403,7 +403,7 @@ from babysit.__main__ import main
 try:
     main()
 finally:
-    heavy = ("numpy", "pydantic", "yaml", "rich", "babysit.report", "babysit.task", "babysit.checks", "babysit.bench")
+    heavy = ("numpy", "pydantic", "yaml", "rich", "babysit.report", "babysit.tasks", "babysit.checks", "babysit.bench")
     print([name for name in heavy if name in sys.modules], file=sys.stderr)
 """
 

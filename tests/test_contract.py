@@ -212,7 +212,7 @@ def test_the_public_names_are_there_and_sorted():
 
 def test_a_public_name_is_imported_when_it_is_asked_for():
     code = "import babysit, sys; before = set(sys.modules); from babysit import Classification; "
-    code += "print('babysit.task' in before, 'numpy' in before, Classification(3) == babysit.Classification(3))"
+    code += "print('babysit.tasks.task' in before, 'numpy' in before, Classification(3) == babysit.Classification(3))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "False False True\n"
     assert set(babysit.__all__) <= set(dir(babysit))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from babysit.floors import floor
-from babysit.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
+from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
 
 LN2, LN3 = math.log(2), math.log(3)
 NOTHING = (0.0, 1.0)

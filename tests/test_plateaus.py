@@ -12,7 +12,7 @@ from babysit.attempts import Attempt, Outcome
 from babysit.checks.overfit import Measurement
 from babysit.lab.losses import softmax_loss
 from babysit.plateaus import LAST, NEAR, STILL, cause, squashed_loss
-from babysit.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, Regression
+from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, Regression
 from babysit.treatments import PLAIN, REDRAWN, STANDARDIZED, Treated
 
 LN_2 = math.log(2)

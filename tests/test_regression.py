@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from babysit import Regression
-from babysit.task import task_named
+from babysit.tasks.task import task_named
 
 torch.set_num_threads(1)
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit import Binary, Classification, LanguageModel, Regression, blocks
+from babysit import Binary, Classification, LanguageModel, Regression
 from babysit.exchange import with_exchanged_targets
 from babysit.floors import floor
 from babysit.leaks import columns, lost_ties
 from babysit.reading import Split
 from babysit.targets import BatchOrder, LabelCounts
+from babysit.tasks import blocks
 from babysit.treatments import standardizer
 
 RNG = np.random.default_rng(0)

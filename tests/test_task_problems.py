@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from babysit import Binary, Classification, Hinge, LanguageModel, MultiLabel, Regression
-from babysit.task import NAMES, task_named
+from babysit.tasks.task import NAMES, task_named
 
 torch.set_num_threads(1)
 

@@ -8,7 +8,7 @@ from faults import demo, verdict
 from babysit.errors import Skip
 from babysit.floors import floor
 from babysit.lab.losses import squared_loss
-from babysit.task import Classification, LanguageModel
+from babysit.tasks.task import Classification, LanguageModel
 from babysit.treatments import standardizer
 
 NOTHING = (0.0, 1.0)

@@ -8,7 +8,7 @@ from babysit.lab.data import Data, spiral
 from babysit.lab.network import Design, Network
 from babysit.lab.preprocessing import normalization
 from babysit.lab.trainer import LabTrainer
-from babysit.task import Classification
+from babysit.tasks.task import Classification
 
 DESIGN = Design(sizes=(2, 100, 3), l2=1e-4)
 INITIALIZATION = {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from babysit.lab.data import Data
 from babysit.lab.network import Call, Network
 from babysit.lab.optimizers import OPTIMIZERS
-from babysit.task import Task
+from babysit.tasks.task import Task
 from babysit.trainer import Batch, Output, Phase, Record, State, Visit
 
 Array: TypeAlias = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from babysit.adapters import wrap
 from babysit.adapters.numpy import NumpyTrainer
 from babysit.arrays import differing, fingerprints, leaves
 from babysit.errors import Skip, TargetError
-from babysit.task import Classification
+from babysit.tasks.task import Classification
 from babysit.trainer import SupportsParameters, SupportsRegularization, SupportsTrace, Trainer
 
 

@@ -10,7 +10,7 @@ import torch  # noqa: E402
 from babysit.adapters import wrap  # noqa: E402
 from babysit.bench import Bench  # noqa: E402
 from babysit.errors import TargetError  # noqa: E402
-from babysit.task import LanguageModel  # noqa: E402
+from babysit.tasks.task import LanguageModel  # noqa: E402
 
 WORDS, LENGTH = 11, 8
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from babysit.check import find_checks
 from babysit.checks.check_loss import Measurement, Settings
 from babysit.lab.losses import softmax_loss
-from babysit.task import ChanceLoss, Hinge
+from babysit.tasks.task import ChanceLoss, Hinge
 
 NAME = "check-loss"
 HEALTHY = Measurement(

@@ -13,7 +13,7 @@ from babysit import Output
 from babysit.check import find_checks
 from babysit.errors import Skip, TargetError
 from babysit.rate_search import Search
-from babysit.task import Binary
+from babysit.tasks.task import Binary
 from babysit.usable_rates import suggestion, usable_range
 
 NAME = "lr-scan"

@@ -9,7 +9,7 @@ from babysit.attempts import OFTEN
 from babysit.checks.overfit import Outcome
 from babysit.errors import Skip, TargetError
 from babysit.lab.losses import softmax_loss
-from babysit.task import Hinge
+from babysit.tasks.task import Hinge
 from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED
 
 NAME = "overfit"

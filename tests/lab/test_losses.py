@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from babysit.lab.losses import LOSSES, softmax
-from babysit.task import Classification, Hinge, Regression
+from babysit.tasks.task import Classification, Hinge, Regression
 
 torch.set_num_threads(1)
 

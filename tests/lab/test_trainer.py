@@ -7,7 +7,7 @@ from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.network import Design, Network
 from babysit.lab.optimizers import OPTIMIZERS
 from babysit.lab.trainer import LabTrainer
-from babysit.task import Classification
+from babysit.tasks.task import Classification
 from babysit.trainer import SupportsParameters, SupportsRegularization, SupportsTrace, Trainer
 
 FULL = Design((2, 8, 6, 3), "prelu", batch_norm=True, dropout=0.5, l2=0.01)

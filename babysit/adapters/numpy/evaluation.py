@@ -27,7 +27,7 @@ from babysit.adapters.numpy.state import capture, generator_states, move_generat
 from babysit.adapters.numpy.trace import Array, Node, Traced, record
 from babysit.arrays import differing, fingerprints
 from babysit.errors import Skip, TargetError
-from babysit.task import Task
+from babysit.tasks.task import Task
 from babysit.trainer import Batch, Output
 
 # what a backward pass or an array with lineage can run into where a plain training pass doesn't

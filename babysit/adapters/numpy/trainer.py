@@ -12,7 +12,7 @@ from babysit.adapters.numpy.state import capture, restore, untouched
 from babysit.adapters.numpy.trace import Array
 from babysit.errors import Skip, TargetError
 from babysit.lab.optimizers import OPTIMIZERS
-from babysit.task import Task, task_named
+from babysit.tasks.task import Task, task_named
 from babysit.trainer import Batch, Output, State, Visit
 
 Update: TypeAlias = Callable[[dict[str, Array], dict[str, Array], float], Any]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from babysit.adapters.pytorch.batches import call
 from babysit.arrays import leaves, tree_map
-from babysit.classification import LanguageModel
 from babysit.errors import TargetError
+from babysit.tasks.classification import LanguageModel
 from babysit.trainer import Batch, Tree
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from babysit.classification import Classification, Hinge, LanguageModel
 from babysit.errors import TargetError
-from babysit.task import Binary, MultiLabel, Regression, Task
+from babysit.tasks.classification import Classification, Hinge, LanguageModel
+from babysit.tasks.task import Binary, MultiLabel, Regression, Task
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from babysit.adapters.pytorch.tasks import Call, Watch, task_of
 from babysit.adapters.pytorch.trace import Names, Trace
 from babysit.adapters.pytorch.update import Updates
 from babysit.errors import TargetError
-from babysit.task import Task, task_named
+from babysit.tasks.task import Task, task_named
 from babysit.trainer import Batch, ForwardOnly, Output, State, Visit
 
 

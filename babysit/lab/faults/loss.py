@@ -10,7 +10,7 @@ from babysit.lab.faults.fault import breaks
 from babysit.lab.layers import SIGMOID
 from babysit.lab.network import Network
 from babysit.lab.trainer import LabTrainer
-from babysit.task import Regression
+from babysit.tasks.task import Regression
 
 
 @breaks("normalized-scores")

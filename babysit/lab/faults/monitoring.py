@@ -10,7 +10,7 @@ from babysit.lab.demo import DESIGN, assemble
 from babysit.lab.faults.fault import breaks
 from babysit.lab.network import Network
 from babysit.lab.trainer import LabTrainer
-from babysit.task import Classification
+from babysit.tasks.task import Classification
 
 
 @breaks("overfitting-gap")

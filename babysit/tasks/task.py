@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeAlias
 
 from array_api_compat import array_namespace
 
-from babysit import blocks
-from babysit.classification import Classification, Hinge, LanguageModel
-from babysit.labels import safe_log
-from babysit.regression import Regression
+from babysit.tasks import blocks
+from babysit.tasks.classification import Classification, Hinge, LanguageModel
+from babysit.tasks.labels import safe_log
+from babysit.tasks.regression import Regression
 
 __all__ = [
     "NAMES",

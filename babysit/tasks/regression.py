@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from array_api_compat import array_namespace
 
-from babysit import blocks
+from babysit.tasks import blocks
 
 Array: TypeAlias = Any
 HALVINGS = 60  # of the interval that holds the best constant: past double precision

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from babysit import blocks
+from babysit.tasks import blocks
 
 Array: TypeAlias = Any
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from babysit import blocks
-from babysit.labels import at_label, entropy, holds_classes, likeliest, log_sum_exp, safe_log
+from babysit.tasks import blocks
+from babysit.tasks.labels import at_label, entropy, holds_classes, likeliest, log_sum_exp, safe_log
 
 Array: TypeAlias = Any
 IGNORED = -100  # the label that PyTorch's losses leave out

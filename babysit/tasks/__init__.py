@@ -1,0 +1,1 @@
+"""What scores mean: the tasks, their losses and metrics, and what knowing nothing costs."""
