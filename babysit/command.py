@@ -18,8 +18,9 @@ from babysit.config import Config
 from babysit.errors import MissingError, TargetError, UsageError
 from babysit.publishing import publish, write_best
 from babysit.ranks import launched_rank
-from babysit.render import formats, live, notices
 from babysit.report import ExitCode, Severity
+from babysit.reporting.formats import formats
+from babysit.reporting.terminal import live, notices
 
 if TYPE_CHECKING:
     from babysit.target import Source
@@ -281,7 +282,7 @@ def _printing_aside() -> Iterator[None]:
 
 def judge(path: Path, options: Options) -> ExitCode:
     """Judge a saved report again, under its own settings with `--set` on top. Nothing is trained."""
-    from babysit.render import json
+    from babysit.reporting.formats import json
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from babysit.errors import UsageError
 from babysit.outline import outlines, rule_outlines
-from babysit.render import terminal
+from babysit.reporting.terminal import report
 
 
 def _only_text_or_json(format: str) -> None:
@@ -20,7 +20,7 @@ def show_rules(format: str) -> None:
     """Print every rule with its check and its title."""
     _only_text_or_json(format)
     if format == "text":
-        terminal.render_rules(rule_outlines(), Console())
+        report.render_rules(rule_outlines(), Console())
     else:
         listed = [
             {"rule": id, "check": check.name, "title": rule.title} for id, (check, rule) in rule_outlines().items()
@@ -43,7 +43,7 @@ def show_rule(id: str, format: str) -> None:
         raise UsageError(f"unknown rule {id!r}{hint}")
     check, rule = rule_outlines()[id]
     if format == "text":
-        terminal.render_rule(check, rule, Console())
+        report.render_rule(check, rule, Console())
     else:
         page = {"rule": id, "check": check.name, "title": rule.title, "sections": rule.page}
         sys.stdout.write(json.dumps(page, indent=2) + "\n")

@@ -14,8 +14,9 @@ from babysit.blame import shown
 from babysit.config import Config
 from babysit.errors import UsageError
 from babysit.judging import guarded
-from babysit.render import Format, formats, terminal
 from babysit.report import ExitCode, Report, Severity, exit_code
+from babysit.reporting.formats import Format, formats
+from babysit.reporting.terminal import report as terminal
 
 Maker: TypeAlias = Callable[[Report], str]
 PRINTED = ""  # what goes to standard output, among documents by format

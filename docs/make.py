@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from babysit.check import Check, Rule, find_checks
-from babysit.render.json import schema
+from babysit.reporting.formats.json import schema
 
 ROOT = Path(__file__).parent.parent
 MADE = "<!-- made by docs/make.py from the docstrings; edit those -->\n\n"

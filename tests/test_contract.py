@@ -14,8 +14,8 @@ import babysit
 from babysit.check import find_checks, find_rules
 from babysit.diagnose import EXPLAINS
 from babysit.outline import SECTIONS
-from babysit.render import formats
 from babysit.report import Severity
+from babysit.reporting.formats import formats
 
 PACKAGE = Path(babysit.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))

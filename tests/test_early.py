@@ -15,8 +15,8 @@ from babysit.check import Needs, certain, find_checks
 from babysit.checks import overfit, train
 from babysit.errors import Skip
 from babysit.lab.faults import FAULTS
-from babysit.render.notices import Notices
 from babysit.report import ExitCode, Finding, Result, Seconds, Severity, Status, exit_code
+from babysit.reporting.terminal.notices import Notices
 
 
 class Heard:

@@ -10,8 +10,9 @@ from test_runner import Measurement, Settings, check, plan, rule_named, run
 
 from babysit import check as checks
 from babysit import judging, runner
-from babysit.render import formats, terminal
 from babysit.report import Crash, ExitCode, Severity, Status, exit_code
+from babysit.reporting.formats import formats
+from babysit.reporting.terminal import report as terminal
 
 FAULT = "a fault of babysit's own, please report it: OverflowError: too large"
 

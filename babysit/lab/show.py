@@ -10,8 +10,8 @@ from babysit.errors import UsageError
 from babysit.lab import demo as healthy
 from babysit.lab.faults import FAULTS
 from babysit.lab.initializers import INITIALIZERS
-from babysit.render.characters import Pen
 from babysit.report import ExitCode
+from babysit.reporting.terminal.characters import Pen
 
 
 def list_faults() -> ExitCode:

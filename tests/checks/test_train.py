@@ -18,8 +18,8 @@ from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.trainer import LabTrainer
 from babysit.monitoring import Moment, Run, Units, Weights
 from babysit.parts import Ignorance
-from babysit.render import json
 from babysit.report import Curve, Fact, Severity, Table
+from babysit.reporting.formats import json
 from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 
 NAME = "train"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from babysit.render.plots import LinePlot
 from babysit.report import Curve
+from babysit.reporting.terminal.plots import LinePlot
 
 ENDS = {"utf-8": ("├", "─", "┤", "┼"), "ascii": ("+", "-", "+", "+")}
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babysit.errors import UsageError
-from babysit.render import formats, json
 from babysit.report import Crash, Finding, Report, Result, Seconds, Severity, Status
+from babysit.reporting.formats import formats, json
 
 
 def written(report: Report, fail_on: Severity = Severity.ERROR) -> dict:

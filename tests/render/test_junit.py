@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babysit.render import formats, junit
 from babysit.report import Finding, Report, Result, Seconds, Severity, Status
+from babysit.reporting.formats import formats, junit
 
 
 def suite(report: Report, fail_on: Severity = Severity.ERROR) -> ET.Element:

@@ -4,9 +4,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from babysit.render import live
-from babysit.render.live import Display, display
 from babysit.report import Curve, Fact, Table
+from babysit.reporting.terminal import live
+from babysit.reporting.terminal.live import Display, display
 
 EXHIBITS = [
     Curve("loss", (1.0, 2.0, 3.0), {"training": (3.0, 2.0, 1.0)}),

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babysit.render.axes import Axis, axis_over, number
-from babysit.render.histograms import HistogramPlot, HistogramsPlot
-from babysit.render.plots import LinePlot, sparkline
 from babysit.report import Curve, Histogram, Histograms
+from babysit.reporting.terminal.axes import Axis, axis_over, number
+from babysit.reporting.terminal.histograms import HistogramPlot, HistogramsPlot
+from babysit.reporting.terminal.plots import LinePlot, sparkline
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babysit import check
-from babysit.render import formats, terminal
 from babysit.report import Curve, Fact, Finding, Histogram, Histograms, Report, Result, Seconds, Severity, Status, Table
+from babysit.reporting.formats import formats
+from babysit.reporting.terminal import report as terminal
 
 FAILED_80 = """\
 ✗ FAILED  2 errors, 1 warning in 2 checks (1 skipped) - train.py:trainer, seed 0

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from babysit.render.axes import Axis, axis_over, drawable, number
-from babysit.render.characters import Pen
 from babysit.report import Curve
+from babysit.reporting.terminal.axes import Axis, axis_over, drawable, number
+from babysit.reporting.terminal.characters import Pen
 
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # the bit of each dot, by row and column
 _MARKERS, _ASCII_MARKERS = "●○◆◇▲△■□", "*o+#@%&="

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from babysit.render.characters import Pen
 from babysit.report import Snippet, Table
+from babysit.reporting.terminal.characters import Pen
 
 INDENT = (0, 0, 0, 2)
 GAP = 2  # cells between columns

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from babysit.render.characters import Pen
-from babysit.render.terminal import SEVERITIES, STATUSES
 from babysit.report import Finding, Result
+from babysit.reporting.terminal.characters import Pen
+from babysit.reporting.terminal.report import SEVERITIES, STATUSES
 
 
 class Notices:

@@ -9,10 +9,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from babysit.render.axes import number
-from babysit.render.characters import Pen
-from babysit.render.plots import BLOCKS, RAMP, label_row, spread_labels
 from babysit.report import Histogram, Histograms
+from babysit.reporting.terminal.axes import number
+from babysit.reporting.terminal.characters import Pen
+from babysit.reporting.terminal.plots import BLOCKS, RAMP, label_row, spread_labels
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BARS = 16  # a histogram's rows, at most

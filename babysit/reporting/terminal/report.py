@@ -12,11 +12,6 @@ from rich.text import Text
 
 from babysit import check
 from babysit.outline import Explained, Owner
-from babysit.render.axes import number
-from babysit.render.characters import Pen
-from babysit.render.histograms import HistogramPlot, HistogramsPlot
-from babysit.render.plots import LinePlot, sparkline
-from babysit.render.tables import INDENT, SnippetBlock, TablePlot, pairs
 from babysit.report import (
     Curve,
     ExitCode,
@@ -33,6 +28,11 @@ from babysit.report import (
     Table,
     exit_code,
 )
+from babysit.reporting.terminal.axes import number
+from babysit.reporting.terminal.characters import Pen
+from babysit.reporting.terminal.histograms import HistogramPlot, HistogramsPlot
+from babysit.reporting.terminal.plots import LinePlot, sparkline
+from babysit.reporting.terminal.tables import INDENT, SnippetBlock, TablePlot, pairs
 
 _VERDICTS = {
     ExitCode.OK: ("✓ PASSED", "bold green"),

@@ -12,8 +12,6 @@ from typing import TypeAlias
 from babysit.report import Report, Severity
 
 Format: TypeAlias = Callable[[Report, Severity], str]
-# Drawn with by several formats, none themselves.
-_SHARED = frozenset({"axes", "characters", "histograms", "live", "notices", "plots", "tables", "terminal"})
 
 
 def _render(name: str, report: Report, fail_on: Severity) -> str:
@@ -24,4 +22,4 @@ def _render(name: str, report: Report, fail_on: Severity) -> str:
 def formats() -> Mapping[str, Format]:
     """What renders a report, by the format's name; a format's module is imported when it is called."""
     names = sorted(info.name for info in pkgutil.iter_modules(__path__))
-    return {name: functools.partial(_render, name) for name in names if name not in _SHARED}
+    return {name: functools.partial(_render, name) for name in names}

@@ -11,9 +11,9 @@ from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
-from babysit.render.plots import LinePlot
-from babysit.render.tables import TablePlot
 from babysit.report import Curve, Exhibit, Fact, Table
+from babysit.reporting.terminal.plots import LinePlot
+from babysit.reporting.terminal.tables import TablePlot
 
 EVERY = 0.5  # seconds between two drawings of the exhibits; each costs some milliseconds
 HEIGHT = 8  # rows of a plot, so that a terminal of 24 holds it with its labels

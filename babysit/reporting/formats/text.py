@@ -1,7 +1,7 @@
 """The report as plain text, 100 columns wide, as `--output FILE` writes it."""
 
-from babysit.render import terminal
 from babysit.report import Report, Severity
+from babysit.reporting.terminal import report as terminal
 
 
 def render(report: Report, fail_on: Severity) -> str:
