@@ -22,7 +22,7 @@ def main() -> None:
         sys.stderr.write("babysit: interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # the edge: a crash must not read as "findings", nor as a traceback
-        from babysit.blame import blame
+        from babysit.messages import blame
         from babysit.report import ExitCode
 
         sys.stderr.write(f"babysit: this is a fault of babysit's own, please report it: {blame(error, ours=True)}\n")
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _rank() -> str:
-    from babysit.ranks import launched_rank
+    from babysit.driving.ranks import launched_rank
 
     return f"rank {rank}: " if (rank := launched_rank()) else ""
 

@@ -323,3 +323,13 @@ def on_host(x: Array) -> Any:
         return np.asarray(x)
     plain = (x.to_dense() if x.is_sparse else x).detach().cpu()
     return plain.float().numpy() if str(plain.dtype) == "torch.bfloat16" else plain.numpy()
+
+
+def channel_axis(shape: tuple[int, ...]) -> int | None:
+    """Where the channels of an example of this shape lie: its first or last axis, the shorter one; None if neither is.
+
+    Images are (C, H, W) or (H, W, C) with few channels, sequences (T, D) or (D, T); a gray image (H, W) has none.
+    """
+    if len(shape) < 2 or shape[0] == shape[-1]:
+        return None
+    return 0 if shape[0] < shape[-1] else len(shape) - 1

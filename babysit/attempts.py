@@ -8,14 +8,14 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
 from babysit.plain_updates import Rprop
 from babysit.treatments import PLAIN, Treated, treatments
-from babysit.updates import updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.overfit import Settings
+    from babysit.driving.bench import Bench
     from babysit.tasks.task import Task
     from babysit.trainer import Array, Batch, Output
     from babysit.treatments import Step
@@ -269,7 +269,7 @@ def affordable(bench: "Bench", wanted: int) -> int:
     own. Where each example holds many targets, as texts do, a usual batch is enough; else at least `FEW` are taken.
     """
     from babysit import arrays
-    from babysit.bench import JOINED
+    from babysit.driving.bench import JOINED
     from babysit.trainer import SupportsParameters
 
     usual, batch = bench.usual_size, bench.pool()[0]

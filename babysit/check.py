@@ -27,19 +27,16 @@ import dataclasses
 import functools
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from babysit import outline
+from babysit.driving.budget import Needs
 from babysit.report import Exhibit, Finding, Severity
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-
-LOOKED = 16  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take five steps
-EVALUATION = 1 / 3  # of a training step's time: the forward pass, where a backward pass takes twice as long
+    from babysit.driving.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -130,24 +127,6 @@ def plain(settings: Any) -> dict[str, Any]:
     found = dataclasses.asdict(settings)
     shown = {field.name: field.metadata["shown"] for field in dataclasses.fields(settings)}
     return {name: shown[name](value) if shown[name] else value for name, value in found.items()}
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a check takes, in training steps' time; an evaluation is `EVALUATION` of one.
-
-    Args:
-        least: What its verdict needs.
-        usual: What it takes on a program that is well.
-    """
-
-    least: float = 0.0
-    usual: float = 0.0
-
-
-def evaluations(examples: int, batch: int) -> float:
-    """The training steps' time of evaluating so many examples, in whole batches, and no more than are looked at."""
-    return EVALUATION * min(LOOKED, math.ceil(examples / max(1, batch)))
 
 
 @dataclass(frozen=True)

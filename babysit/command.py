@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from babysit import config as configuration
 from babysit import runner
-from babysit.blame import shown
-from babysit.budget import Budget, read_budget
 from babysit.check import Check, find_checks
 from babysit.config import Config
+from babysit.driving.budget import Budget, read_budget
+from babysit.driving.ranks import launched_rank
 from babysit.errors import MissingError, TargetError, UsageError
+from babysit.messages import shown
 from babysit.publishing import publish, write_best
-from babysit.ranks import launched_rank
 from babysit.report import ExitCode, Severity
 from babysit.reporting.formats import formats
 from babysit.reporting.terminal import live, notices
 
 if TYPE_CHECKING:
-    from babysit.target import Source
+    from babysit.driving.target import Source
     from babysit.trainer import Trainer
 
 Made: TypeAlias = "tuple[Trainer, Source | None]"
@@ -182,7 +182,7 @@ def check(options: Options, only: str | None = None) -> ExitCode:
     Raises:
         BabysitError: The options are wrong, or the target can't be built.
     """
-    from babysit import target
+    from babysit.driving import target
 
     if only is not None:
         _require(only)
@@ -222,7 +222,7 @@ def demo(options: Options, build: Callable[[int], "Trainer"], name: str) -> Exit
     from babysit.seeds import seed_everything
 
     config = configured(options, search=False)  # a project's own file speaks of the project's own target
-    seed_everything(config.seed)
+    seed_everything(config.seed + launched_rank())
     return _check(config, lambda: (build(config.seed), None), name, options.started)
 
 

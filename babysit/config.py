@@ -14,12 +14,12 @@ from typing import Any, TypeAlias, get_type_hints
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from babysit.budget import Budget, read_budget
 from babysit.check import Check
+from babysit.driving.budget import Budget, read_budget
+from babysit.driving.target import names_a_file, split
 from babysit.errors import UsageError
 from babysit.report import Severity
 from babysit.space import Parameter, read_space, value_of
-from babysit.target import names_a_file, split
 from babysit.values import NULL, Wrong, entries, given, items, one_of, read, unknown
 
 FILE_NAME = "babysit.yaml"

@@ -25,7 +25,7 @@ from babysit import arrays
 from babysit.slopes import LOUD, Level, Line, Slopes
 
 if TYPE_CHECKING:
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch, Output
 
 CLOSE = 1e-4  # relative error that is fine where there are kinks (CS231n notes 3)

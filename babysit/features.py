@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from babysit.arrays import channel_axis
 from babysit.dataset import Leaf
 from babysit.extremes import Extremes
 from babysit.moments import Moments
@@ -18,16 +19,6 @@ ROUNDING = 1e-5  # of single-precision means and spreads near 1, over some thous
 PIECE = 2**18  # elements that are worked on at once, so that they stay in the processor's cache
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # a square that overflows is for the rules to report
-
-
-def channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Where the channels of an example of this shape lie: its first or last axis, the shorter one; None if neither is.
-
-    Images are (C, H, W) or (H, W, C) with few channels, sequences (T, D) or (D, T); a gray image (H, W) has none.
-    """
-    if len(shape) < 2 or shape[0] == shape[-1]:
-        return None
-    return 0 if shape[0] < shape[-1] else len(shape) - 1
 
 
 class Features:

@@ -3,12 +3,12 @@
 import math
 from typing import TYPE_CHECKING
 
-from babysit.updates import updates_of
+from babysit.driving.updates import updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.check_loss import Measurement, Settings
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit.differences import CLOSE, DRAWS, Surface
+from babysit.driving.updates import CALLS
 from babysit.errors import Skip
 from babysit.slopes import RESOLVED, Slope, Slopes
-from babysit.updates import CALLS
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.check_grad import Settings
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch
 
 SAME = 1e-4  # share of itself by which a loss may differ from pass to pass: summed in another order, no more than that

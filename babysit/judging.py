@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from babysit.blame import blame
 from babysit.check import Check
 from babysit.diagnose import diagnose
+from babysit.messages import blame
 from babysit.report import Crash, Exhibit, Finding
 
 OWN_FAULT = "a fault of babysit's own, please report it"

@@ -14,7 +14,7 @@ from babysit.features import Array
 from babysit.tasks.blocks import column_blocks, row_pieces
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.tasks.task import Task
     from babysit.trainer import Batch
 

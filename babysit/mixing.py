@@ -13,7 +13,7 @@ from babysit.errors import LostError, TargetError
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
 if TYPE_CHECKING:
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
 
 COMPARED = 4096  # of an example's scores; those of a language model are millions
 SMALLEST = 0.01  # of the scores' size, which counts as their variation at least, so that rounding is no change

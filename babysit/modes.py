@@ -19,8 +19,8 @@ from babysit.norms import rows
 from babysit.trainer import Batch, ForwardOnly, Record
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
 
 ROUNDS = 10  # of settling at most: 300 steps leave 5 % of a gap at Keras's momentum of 0.01
 SHRINKS = 0.9  # running statistics still settle where the gap falls below this share of itself within a round

@@ -9,17 +9,17 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from babysit import curves, record
+from babysit.driving.updates import CALLS, updates_of
 from babysit.errors import Skip
 from babysit.parts import Ignorance, Part, looked_at, part_of
 from babysit.report import Exhibit, Fact
 from babysit.settled import ENOUGH, WELL, is_calm, settled
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary
-from babysit.updates import CALLS, updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.train import Settings
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch
 
 # Shares of the run behind which the whole is looked at, beside the start: ever further apart up to where a run that

@@ -18,7 +18,7 @@ from babysit.statistics import CONSTANT
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
 if TYPE_CHECKING:
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
 
 # Share of a unit's spread that may lie off its line. Single precision leaves about 1e-6; layer norm, whose line is each
 # example's own, leaves 1 / sqrt(2 width) or more, which is this much at half a million units.

@@ -3,8 +3,8 @@
 import itertools
 from typing import TYPE_CHECKING
 
+from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
-from babysit.updates import updates_of
 
 if TYPE_CHECKING:
     from babysit.short_runs import Runs

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch, Output
 
 VISIBLE = 1e-4  # of the loss: what another order of the targets must change in theory to be looked for in practice

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.tasks.task import Task
     from babysit.trainer import Batch, Output
 
@@ -54,7 +54,7 @@ class Part:
 def part_of(bench: "Bench", split: str, examples: int) -> Part:
     """The split's first batches, whole ones, up to so many examples; empty if there is no such split."""
     from babysit import arrays
-    from babysit.check import LOOKED
+    from babysit.driving.budget import LOOKED
     from babysit.tasks.regression import Regression
 
     pool = bench.pool(split)

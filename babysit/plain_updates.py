@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch, Output
 
 

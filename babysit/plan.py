@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from babysit.budget import Budget
 from babysit.check import Check
 from babysit.config import Config
+from babysit.driving.budget import Budget
+from babysit.driving.ranks import launched_together
 from babysit.errors import UsageError
-from babysit.ranks import launched_together
 
 
 @dataclass(frozen=True)

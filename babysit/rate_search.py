@@ -11,9 +11,9 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from babysit.driving.updates import CALLS
 from babysit.exchange import Exchange
 from babysit.short_runs import Runs, Trial, best, falls, total_losses
-from babysit.updates import CALLS
 from babysit.usable_rates import averaged, confirmed, leading
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks.blocks import row_pieces
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.tasks.task import Task
     from babysit.trainer import Batch, Tree
 

@@ -11,8 +11,8 @@ from babysit.treatments import Treated
 
 if TYPE_CHECKING:
     from babysit.attempts import Aim
-    from babysit.bench import Bench
     from babysit.checks.overfit import Settings
+    from babysit.driving.bench import Bench
     from babysit.trainer import Batch
 
 STUCK = ("cannot-overfit", "overfit-too-slow", "constant-predictions")  # what an attempt comes to that fails,

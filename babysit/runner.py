@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from babysit import judging
 from babysit.check import Check, plain
+from babysit.driving.ranks import launched_together
 from babysit.errors import TargetError
 from babysit.judging import Judged
 from babysit.plan import Plan, plan
-from babysit.ranks import launched_together
 from babysit.report import Crash, Finding, Report, Result, Seconds, Severity, Status
 from babysit.walk import Notices, Progress, Walk
 
 if TYPE_CHECKING:
-    from babysit.bench import Show
-    from babysit.target import Source
+    from babysit.driving.bench import Show
+    from babysit.driving.target import Source
     from babysit.trainer import Trainer
 
 __all__ = ["Plan", "conclude", "plan", "run"]
@@ -55,7 +55,7 @@ def run(
     """
     import numpy as np
 
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.trainer import SupportsRanks
 
     began = time.perf_counter()

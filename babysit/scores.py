@@ -10,8 +10,8 @@ from typing import Any
 from array_api_compat import array_namespace, device, is_array_api_obj
 
 from babysit import arrays
-from babysit.bench import Bench
-from babysit.driven import Driven
+from babysit.driving.bench import Bench
+from babysit.driving.guard import Driven
 from babysit.errors import Skip
 from babysit.first_loss import SAME
 from babysit.tasks import blocks

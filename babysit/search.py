@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from babysit import journal, stages
 from babysit.checks.search import Measurement
+from babysit.driving.ranks import launched_together
 from babysit.errors import Interrupted, TargetError, UsageError
 from babysit.interrupts import Interrupts
-from babysit.ranks import launched_together
 from babysit.space import KINDS, OF_ANY_TRAINER, Parameter, read_space
 from babysit.stages import COARSE, FINE, SEEDS, STAGES, Stage
 from babysit.study import Board, hidden, is_gone, is_one_of, located, open_storage, quiet_optuna, unless_a_heart
@@ -25,10 +25,10 @@ from babysit.trials import GRADED, NO_VALIDATION, Trial
 from babysit.values import unknown
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.search import Settings
+    from babysit.driving.bench import Bench
+    from babysit.driving.target import Factory, Source
     from babysit.report import Exhibit
-    from babysit.target import Factory, Source
 
 FILE = "babysit-search.journal"
 # Of the program's own learning rate, where no range is said: five decades, as wide as the lecture's first range of
@@ -288,7 +288,7 @@ def _examples_of_an_epoch(bench: "Bench", source: "Source", settings: "Settings"
     Counted here once, since a trial that looked at its batches twice would draw others than one that did not.
     """
     from babysit import arrays
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
 
     if not (settings.coarse_epochs % 1 or settings.fine_epochs % 1):
         return 0

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from babysit.ranks import launched_rank
-
 
 @dataclass(frozen=True)
 class GlobalStates:
@@ -26,10 +24,9 @@ def seed_everything(seed: int) -> None:
     """Seed Python's and NumPy's global generators, and PyTorch's if the program has imported it.
 
     Args:
-        seed: 0 to 2^32 - 1. Each rank of several processes gets its own, as it would where nobody seeds: dropout must
-            not be the same on all.
+        seed: 0 or more, modulo 2^32.
     """
-    seed = (seed + launched_rank()) % 2**32
+    seed %= 2**32
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     if "torch" in sys.modules:

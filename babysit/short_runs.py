@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from babysit.driving.updates import updates_of
 from babysit.exchange import Exchange, exchange, with_exchanged_targets
 from babysit.significance import fall_error
-from babysit.updates import updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.lr_scan import Settings
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch
 
 COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student's t asks for very clear falls

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babysit.blame import shown
 from babysit.errors import UsageError
+from babysit.messages import shown
 from babysit.space import Parameter
 from babysit.trials import Outcome, Trial
 

@@ -8,8 +8,8 @@ from babysit.errors import Skip
 from babysit.statistics import RECTIFIED, UnitStatistics
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch, Record
 
 BINS = 40  # of the histograms

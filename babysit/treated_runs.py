@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from babysit import curves
+from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
 from babysit.monitoring import passes
 from babysit.plain_updates import Adam
 from babysit.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
-from babysit.updates import updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
     from babysit.checks.train import Settings
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.parts import Ignorance
     from babysit.treatments import Step
 

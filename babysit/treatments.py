@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from babysit.errors import LostError, Skip, TargetError
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch, Output, Tree
 
 STANDARDIZED = "standardized inputs"
@@ -160,7 +160,7 @@ def _scaling(parts: "Sequence[Any]") -> _Scaling | None:
     from array_api_compat import is_array_api_obj
 
     from babysit import arrays
-    from babysit.features import channel_axis
+    from babysit.arrays import channel_axis
 
     if not is_array_api_obj(parts[0]) or not arrays.is_floating(parts[0]) or parts[0].ndim < 2:
         return None

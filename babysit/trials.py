@@ -14,9 +14,9 @@ from babysit.errors import TargetError
 from babysit.space import OF_ANY_TRAINER, Configuration, Value
 
 if TYPE_CHECKING:
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
+    from babysit.driving.target import Factory
     from babysit.parts import Part
-    from babysit.target import Factory
     from babysit.trainer import Batch
 
 SMOOTHED = 32  # examples, over whose mean cost a trial is given up: single ones scatter by more than three times
@@ -203,7 +203,7 @@ def built(factory: "Factory", configuration: Configuration, seed: int, more: Con
     Raises:
         TargetError: The program fails.
     """
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
 
     taken = factory.keywords
     later = {n: v for n, v in configuration.items() if n in OF_ANY_TRAINER and taken is not None and n not in taken}

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from babysit import judging
-from babysit.blame import LESS_MEMORY, blame, ran_out_of_memory
-from babysit.budget import Share
 from babysit.check import Check, plain
+from babysit.driving.budget import Share
 from babysit.errors import BabysitError, Interrupted, LostError, OverBudget, RanksError, Skip, UsageError
 from babysit.judging import OWN_FAULT, Judged
+from babysit.messages import LESS_MEMORY, blame, ran_out_of_memory
 from babysit.plan import Plan
 from babysit.purse import Purse
 from babysit.report import Finding, Result, Seconds, Severity, Status
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 Progress = Callable[[str, int, int], None]  # (check, done, total)
 

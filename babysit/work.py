@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from babysit.blame import blame
 from babysit.errors import BabysitError
 from babysit.interrupts import Interrupts
+from babysit.messages import blame
 from babysit.report import ExitCode
 from babysit.stages import SEEDS
 from babysit.study import Board, hidden, identity, open_storage, quiet_optuna, unless_a_heart
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
-    from babysit.target import Factory
+    from babysit.driving.target import Factory
 
 LONG = 3.0  # seconds of a trial beside which those that a collection of garbage takes, some tenths, are little
 AGAIN = 4  # exit code of a worker that another may take the place of; none of babysit's own
@@ -226,7 +226,7 @@ def pruner(name: str, stage: str) -> "BasePruner":
 
 def main() -> int:
     """Work until standard input ends, which it does when the command has, however it did."""
-    from babysit.target import imported
+    from babysit.driving.target import imported
 
     job = Job(**json.loads(sys.stdin.readline()))
     os.chdir(job.folder)

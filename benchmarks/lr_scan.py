@@ -37,8 +37,8 @@ from tasks import REPORTED, TUNED, Task
 from unlearnable import UNLEARNABLE
 
 from babysit import seeds
-from babysit.bench import Bench
 from babysit.checks import lr_scan
+from babysit.driving.bench import Bench
 from babysit.trainer import Batch, Trainer
 from babysit.usable_rates import suggestion, usable_range
 

@@ -33,9 +33,9 @@ from torch import Tensor, nn
 from babysit import seeds
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.attempts import affordable, aim_for
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks import overfit
+from babysit.driving.bench import Bench
 from babysit.plain_updates import Rprop
 from babysit.report import Severity
 from babysit.trainer import Trainer

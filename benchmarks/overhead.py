@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from babysit import runner, seeds
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.config import Config
+from babysit.driving.bench import Bench
 from babysit.lab import demo
 from babysit.trainer import Trainer
 

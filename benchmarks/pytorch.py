@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attentio
 from torch.utils.data import DataLoader
 
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.statistics import UnitStatistics
 from babysit.traces import look
 from babysit.trainer import ForwardOnly, Record

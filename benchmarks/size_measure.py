@@ -79,7 +79,7 @@ def bare(name: str) -> Bare:
 def loading(name: str) -> None:
     """All that a run does ahead of its first check."""
     from babysit import command, runner  # noqa: F401  # imports count
-    from babysit.target import build
+    from babysit.driving.target import build
 
     build(f"{HERE / 'size_programs.py'}:{name}", 0)
 
@@ -139,7 +139,7 @@ def plain_step(program: Program) -> float:
 
 def driven_step(program: Program) -> float:
     """Median seconds of processor time of a step through babysit, without the program's own parts."""
-    from babysit.driven import Driven
+    from babysit.driving.guard import Driven
 
     watch = Stopwatch()
     times = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 
-from babysit.bench import Bench
 from babysit.check import find_checks
+from babysit.driving.bench import Bench
 from babysit.lab.broken import (
     EvaluationMovesStatistics,
     FrozenHead,

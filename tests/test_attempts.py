@@ -23,8 +23,8 @@ from babysit.attempts import (
     in_pieces,
     is_hopeless,
 )
-from babysit.bench import Bench
 from babysit.checks.overfit import Settings
+from babysit.driving.bench import Bench
 from babysit.lab.losses import softmax_loss
 from babysit.tasks.task import ChanceLoss, Classification, Regression
 

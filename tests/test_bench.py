@@ -6,9 +6,9 @@ import pytest
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Output, TargetError, arrays
-from babysit.bench import Bench
 from babysit.check import find_checks
-from babysit.driven import Driven
+from babysit.driving.bench import Bench
+from babysit.driving.guard import Driven
 from babysit.errors import RestoreError
 
 

@@ -7,8 +7,8 @@ import torch
 from trainers import TinyTrainer
 
 from babysit import TargetError, arrays
-from babysit.bench import POOL_BYTES, POOL_EXAMPLES, Bench
-from babysit.updates import CALLS
+from babysit.driving.bench import POOL_BYTES, POOL_EXAMPLES, Bench
+from babysit.driving.updates import CALLS
 
 torch.set_num_threads(1)
 
@@ -63,7 +63,7 @@ def test_the_pool_ends_at_its_size(sizes, kept):
 
 def test_large_examples_end_the_pool_by_their_bytes(monkeypatch):
     assert POOL_BYTES == 268435456
-    monkeypatch.setattr("babysit.bench.POOL_BYTES", 10 * (100 * 8 + 8) + 1)
+    monkeypatch.setattr("babysit.driving.bench.POOL_BYTES", 10 * (100 * 8 + 8) + 1)
     assert len(Bench(loading(*(batch_of(5, width=100) for _ in range(9)))).pool()) == 3
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from babysit import report
-from babysit.blame import blame, ran_out_of_memory
+from babysit.messages import blame, ran_out_of_memory
 
 
 @pytest.fixture(autouse=True)

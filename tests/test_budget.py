@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit import diagnose
-from babysit.budget import WORTH, Budget, Share, estimate, read_budget, shares
-from babysit.check import EVALUATION, Needs, evaluations, find_checks, find_rules
+from babysit.check import find_checks, find_rules
+from babysit.driving.budget import EVALUATION, WORTH, Budget, Needs, Share, estimate, evaluations, read_budget, shares
 from babysit.explains import EXPLAINS, explained_by
 from babysit.report import Severity
 

@@ -403,7 +403,8 @@ from babysit.__main__ import main
 try:
     main()
 finally:
-    heavy = ("numpy", "pydantic", "yaml", "rich", "babysit.report", "babysit.tasks", "babysit.checks", "babysit.bench")
+    heavy = ("numpy", "pydantic", "yaml", "rich", "babysit.report", "babysit.tasks", "babysit.checks")
+    heavy += ("babysit.driving",)
     print([name for name in heavy if name in sys.modules], file=sys.stderr)
 """
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babysit.budget import Budget
 from babysit.check import check_of, rule, setting
 from babysit.config import Config, find, load, names, override, reasons
+from babysit.driving.budget import Budget
 from babysit.errors import UsageError
 from babysit.report import Severity
 

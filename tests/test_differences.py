@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.differences import DRAWS, Surface
-from babysit.driven import Driven
+from babysit.driving.guard import Driven
 from babysit.slopes import Level, Slope, error_and_doubt
 
 LIMIT, MARGIN = 1e-2, 10.0

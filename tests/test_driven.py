@@ -8,7 +8,7 @@ from processes import Parallel, together
 from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, Skip, SupportsParameters, SupportsRegularization, SupportsTrace, TargetError, Trainer
-from babysit.driven import Driven
+from babysit.driving.guard import Driven
 
 BATCH = next(iter(TinyTrainer().batches()))
 CALLS = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from babysit import TargetError
-from babysit.driven import as_number
+from babysit.driving.guard import as_number
 
 torch.set_num_threads(1)
 

@@ -10,9 +10,10 @@ from test_runner import Measurement, check, ends, plan, raising, rule_named
 from trainers import TinyTrainer
 
 from babysit import runner
-from babysit.bench import Bench
-from babysit.check import Needs, certain, find_checks
+from babysit.check import certain, find_checks
 from babysit.checks import overfit, train
+from babysit.driving.bench import Bench
+from babysit.driving.budget import Needs
 from babysit.errors import Skip
 from babysit.lab.faults import FAULTS
 from babysit.report import ExitCode, Finding, Result, Seconds, Severity, Status, exit_code

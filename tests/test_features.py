@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from babysit.arrays import channel_axis
 from babysit.extremes import Extremes
-from babysit.features import Features, channel_axis
+from babysit.features import Features
 from babysit.moments import Moments
 
 RNG = np.random.default_rng(0)

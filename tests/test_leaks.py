@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from babysit import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.arrays import differing
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.leaks import columns, lost_ties, sight
 
 torch.set_num_threads(1)

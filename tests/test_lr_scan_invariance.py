@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from babysit import Classification
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.bench import Bench
 from babysit.checks.lr_scan import Settings, measure
+from babysit.driving.bench import Bench
 from babysit.short_runs import falls
 from babysit.usable_rates import suggestion
 

@@ -17,14 +17,14 @@ from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, record, runner
 from babysit.arrays import differing
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.config import Config
+from babysit.driving.bench import Bench
+from babysit.driving.updates import CALLS
 from babysit.errors import UsageError
 from babysit.monitoring import monitored
 from babysit.parts import looked_at, part_of
 from babysit.report import ExitCode, Fact, exit_code
-from babysit.updates import CALLS
 
 SETTINGS = find_checks()["train"].settings
 

@@ -12,10 +12,10 @@ import pytest
 from babysit import new
 from babysit.check import check_of, find_checks, setting
 from babysit.config import Config, load
+from babysit.driving.target import locate
 from babysit.errors import UsageError
 from babysit.report import Severity
 from babysit.seeds import capture, restore, seed_everything
-from babysit.target import locate
 
 
 @dataclass(frozen=True)

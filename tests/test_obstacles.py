@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from trainers import TinyTrainer, TracedTrainer
 
-from babysit.bench import Bench
 from babysit.checks.lr_scan import Settings, measure
+from babysit.driving.bench import Bench
 from babysit.errors import LostError, Skip, TargetError
 from babysit.obstacles import obstacle
 from babysit.short_runs import Runs

@@ -6,7 +6,7 @@ import torch
 from pytorch_programs import Dropping, batches, first, linear, trainer
 from torch.nn import functional as F
 
-from babysit.driven import Driven
+from babysit.driving.guard import Driven
 from babysit.lab import demo
 from babysit.plain_updates import Adam, Rprop
 from babysit.trainer import Output

@@ -13,8 +13,8 @@ import pytest
 
 from babysit import runner
 from babysit.check import find_checks, find_rules
+from babysit.driving.target import build
 from babysit.report import Severity, Status
-from babysit.target import build
 
 FOLDER = Path(__file__).parent / "programs"
 FAULTY = {

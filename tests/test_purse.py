@@ -9,12 +9,11 @@ from test_runner import Clock, Measurement, check, ends, plan, raising, rule_nam
 from trainers import TinyTrainer
 
 from babysit import runner
-from babysit.bench import Bench
-from babysit.budget import Budget
-from babysit.check import Needs
 from babysit.checks import overfit
+from babysit.driving.bench import Bench
+from babysit.driving.budget import Budget, Needs
+from babysit.driving.meter import Meter
 from babysit.errors import TargetError
-from babysit.purse import Meter
 from babysit.report import ExitCode, exit_code
 
 

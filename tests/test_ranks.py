@@ -12,14 +12,14 @@ from processes import GONE, Dropping, Group, Parallel, joined_demo, parallel_dem
 from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, SupportsRanks, TargetError, Trainer, arrays, runner
-from babysit.bench import POOL_EXAMPLES, Bench
 from babysit.check import find_checks
 from babysit.config import Config
-from babysit.driven import Driven
+from babysit.driving.bench import POOL_EXAMPLES, Bench
+from babysit.driving.guard import Driven
+from babysit.driving.ranks import Ranks, launched_rank, launched_together
+from babysit.driving.target import imported
 from babysit.errors import LostError, RanksError
-from babysit.ranks import Ranks, launched_rank, launched_together
 from babysit.report import Status
-from babysit.seeds import seed_everything
 
 SIZES = (2, 3)
 INPUTS, TARGETS = blobs(24)
@@ -89,7 +89,7 @@ def seeded(monkeypatch, seed, rank):
     monkeypatch.setenv("RANK", str(rank))
     python, numpy = random.getstate(), np.random.get_state()
     try:
-        seed_everything(seed)
+        imported("random:random", seed)
         return random.random(), np.random.rand()
     finally:
         random.setstate(python)

@@ -8,8 +8,8 @@ import pytest
 from rate_trials import Sometimes, exploded, trial
 from trainers import TinyTrainer
 
-from babysit.bench import Bench
 from babysit.checks.lr_scan import Settings
+from babysit.driving.bench import Bench
 from babysit.exchange import Exchange
 from babysit.rate_search import Search, Sweep, sweep
 from babysit.short_runs import Runs

@@ -6,7 +6,7 @@ import torch
 from data_programs import cut, handed
 
 from babysit import Classification
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.errors import TargetError
 from babysit.reading import Split
 

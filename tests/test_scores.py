@@ -17,7 +17,7 @@ from babysit import (
     Regression,
     Skip,
 )
-from babysit.driven import Driven
+from babysit.driving.guard import Driven
 from babysit.scores import are_distributions, last_layer, look, score_spread, variation
 
 torch.set_num_threads(1)

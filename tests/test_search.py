@@ -227,7 +227,7 @@ class Stops:
     """Ctrl-C in the step of this number, counted over all trials."""
 
     def __init__(self, monkeypatch, at):
-        from babysit.driven import Driven
+        from babysit.driving.guard import Driven
 
         self.left, step = at, Driven.step
 

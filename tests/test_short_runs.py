@@ -9,11 +9,11 @@ from rate_trials import Sometimes
 from trainers import TinyTrainer, blobs
 
 from babysit import Output, arrays
-from babysit.bench import Bench
 from babysit.checks.lr_scan import Settings
+from babysit.driving.bench import Bench
+from babysit.driving.updates import CALLS
 from babysit.exchange import with_exchanged_targets
 from babysit.short_runs import COMPARED, ORDERS, After, Runs, Trial, best, falls, parted, total_losses
-from babysit.updates import CALLS
 
 
 def pool(batches, size):

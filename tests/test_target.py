@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from babysit import target
+from babysit.driving import target
+from babysit.driving.target import build, locate, names_a_file, split
 from babysit.errors import TargetError, UsageError
-from babysit.target import build, locate, names_a_file, split
 
 TRAINER = """
 class Trainer:
@@ -291,6 +291,7 @@ def test_a_callable_without_a_signature_is_called():
 def test_needs_no_numpy_to_be_imported():
     import subprocess
 
-    code = "import sys, babysit.config, babysit.target; sys.exit('numpy' in sys.modules or 'pydantic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(target.__file__).parents[1], check=False)
+    modules = "babysit.config, babysit.driving.target"
+    code = f"import sys, {modules}; sys.exit('numpy' in sys.modules or 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(target.__file__).parents[2], check=False)
     assert done.returncode == 0

@@ -10,7 +10,7 @@ from torch import nn
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Record
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.traces import SAMPLE, Call, Layers, histograms, layers, look, nonlinearities
 from babysit.trainer import ForwardOnly

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import SGD
 
 from babysit.arrays import differing
-from babysit.bench import Bench
 from babysit.checks.train import Settings
+from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.monitoring import passes
 from babysit.parts import Ignorance, part_of

@@ -12,8 +12,8 @@ from trainers import TinyTrainer, TracedTrainer
 
 from babysit.arrays import differing
 from babysit.attempts import aim_for, treated_attempts
-from babysit.bench import Bench
 from babysit.checks.overfit import Settings
+from babysit.driving.bench import Bench
 from babysit.errors import LostError
 from babysit.plain_updates import Rprop
 from babysit.treatments import (

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from babysit import Output
-from babysit.updates import CALLS, updates_of
+from babysit.driving.updates import CALLS, updates_of
 
 
 def program(every=1, losses=None, penalty=0.0):

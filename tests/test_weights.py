@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from trainers import TinyTrainer
 
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.traces import layers
 from babysit.weights import GAINS, Weight, looked_at

@@ -18,7 +18,7 @@ from babysit.statistics import LayerSummary
 from babysit.traces import layers, nonlinearities
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 ORDER = 30
 BLOCKED_BY = ("state-not-restored", "ranks-diverge")

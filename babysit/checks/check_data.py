@@ -32,7 +32,7 @@ from babysit.report import Exhibit, Fact, Table
 from babysit.split_rules import split_overlap, split_statistics_differ
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.reading import Split
 
 ORDER = 10

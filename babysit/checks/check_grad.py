@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import EVALUATION, Needs, certain, rule, setting
+from babysit.check import certain, rule, setting
+from babysit.driving.budget import EVALUATION, Needs
 from babysit.errors import Skip
 from babysit.gradients import Unreached, Update, UsedGradients
 from babysit.report import Exhibit, Fact, Finding, Table
 from babysit.slopes import ALL, WRONG, Slope, Slopes
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.gradients import Look
     from babysit.trainer import Batch
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import EVALUATION, Needs, evaluations, rule, setting
+from babysit.check import rule, setting
+from babysit.driving.budget import EVALUATION, Needs, evaluations
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Histograms, Table
 from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary, UnitStatistics
@@ -18,7 +19,7 @@ from babysit.traces import histograms, layers, nonlinearities
 from babysit.weights import Weight, looked_at
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
     from babysit.traces import Layers
 
 ORDER = 20

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from babysit import first_loss
-from babysit.check import Needs, certain, evaluations, rule, setting
+from babysit.check import certain, rule, setting
+from babysit.driving.budget import Needs, evaluations
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
     from babysit import scores
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch
 
 ORDER = 50

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.check import Needs, setting
+from babysit.check import setting
+from babysit.driving.budget import Needs
 from babysit.errors import LostError, Skip, TargetError
 from babysit.mixing import Dependence
 from babysit.modes import Look
@@ -27,8 +28,8 @@ from babysit.norm_rules import (
 from babysit.report import Exhibit, Fact, Table
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch
 
 ORDER = 40

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.check import EVALUATION, Needs, certain, rule, setting
+from babysit.check import certain, rule, setting
+from babysit.driving.budget import EVALUATION, Needs
+from babysit.driving.updates import updates_of
 from babysit.errors import Skip
 from babysit.report import Exhibit, Fact, Finding, Table
-from babysit.updates import updates_of
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch
 
 ORDER = 60

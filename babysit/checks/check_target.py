@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from babysit.check import EVALUATION, Needs, certain, rule, setting
+from babysit.check import certain, rule, setting
+from babysit.driving.budget import EVALUATION, Needs
+from babysit.driving.updates import CALLS
 from babysit.errors import LostError, Skip, TargetError
 from babysit.outputs import output_problem
 from babysit.report import Exhibit, Fact, Finding
-from babysit.updates import CALLS
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
-    from babysit.driven import Driven
+    from babysit.driving.bench import Bench
+    from babysit.driving.guard import Driven
     from babysit.trainer import Batch, Output
 
 ORDER = 0
@@ -137,11 +138,12 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 def _reseeded(bench: "Bench", batch: "Batch", scale: float | None) -> tuple[float, ...]:
     """The loss in evaluation mode under three seeds: an evaluation that puts generators back repeats its own noise."""
     from babysit import seeds
+    from babysit.driving.ranks import launched_rank
 
     losses = []
     with bench.borrowed(scale=scale) as trainer:
         for seed in range(3):
-            seeds.seed_everything(seed)
+            seeds.seed_everything(seed + launched_rank())
             losses.append(trainer.evaluate(batch).loss)
     return tuple(losses)
 

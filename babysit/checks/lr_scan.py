@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.check import Needs, evaluations, setting
+from babysit.check import setting
+from babysit.driving.budget import Needs, evaluations
 from babysit.errors import Skip
 from babysit.exchange import Exchange
 from babysit.obstacles import obstacle
@@ -22,7 +23,7 @@ from babysit.short_runs import FEW_TARGETS, Runs, Trial, most_compared
 from babysit.usable_rates import confirmed, decades, diverges_from, own_trial, spread, suggestion, usable_range
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 ORDER = 90
 BLOCKED_BY = (

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit.attempts import LEARNED, Attempt, Outcome, affordable, aim_for, own_attempt
-from babysit.check import Needs, rule, setting
+from babysit.check import rule, setting
+from babysit.driving.budget import Needs
 from babysit.errors import Skip
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
@@ -22,7 +23,7 @@ from babysit.report import Curve, Exhibit, Fact, Finding
 from babysit.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 ORDER = 80
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")

@@ -19,7 +19,7 @@ from babysit.study import hidden
 from babysit.trials import Trial
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 ORDER = 120
 BLOCKED_BY = ()

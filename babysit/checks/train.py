@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babysit import curves
-from babysit.check import Needs, evaluations, setting
+from babysit.check import setting
 from babysit.curve_rules import (
     loss_diverges,
     loss_not_falling,
@@ -25,6 +25,7 @@ from babysit.curve_rules import (
     slow_start,
     update_ratio_out_of_range,
 )
+from babysit.driving.budget import Needs, evaluations
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
@@ -35,7 +36,7 @@ from babysit.settled import WELL
 from babysit.treatments import Treated
 
 if TYPE_CHECKING:
-    from babysit.bench import Bench
+    from babysit.driving.bench import Bench
 
 ORDER = 100
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "step-changes-nothing", "task-mismatch")

@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from babysit import Classification, Regression
 from babysit.adapters import wrap
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.bench import Bench
+from babysit.driving.bench import Bench
 from babysit.errors import TargetError
 from babysit.trainer import SupportsParameters, SupportsRanks, SupportsRegularization, SupportsTrace, Trainer
 

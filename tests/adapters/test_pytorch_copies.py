@@ -8,8 +8,8 @@ from torch.optim import SGD, AdamW
 
 from babysit import arrays
 from babysit.adapters.pytorch import copies
-from babysit.bench import Bench
 from babysit.check import find_checks
+from babysit.driving.bench import Bench
 from babysit.report import Fact
 
 torch.set_num_threads(1)

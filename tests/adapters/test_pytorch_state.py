@@ -36,8 +36,8 @@ from torch.utils.data import (
 
 from babysit import ChanceLoss, Classification
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.bench import Bench
 from babysit.check import find_checks
+from babysit.driving.bench import Bench
 from babysit.errors import Skip, TargetError
 
 CHECKS = [name for name, check in find_checks().items() if not check.alone]

@@ -8,7 +8,7 @@ transformers = pytest.importorskip("transformers")
 import torch  # noqa: E402
 
 from babysit.adapters import wrap  # noqa: E402
-from babysit.bench import Bench  # noqa: E402
+from babysit.driving.bench import Bench  # noqa: E402
 from babysit.errors import TargetError  # noqa: E402
 from babysit.tasks.task import LanguageModel  # noqa: E402
 

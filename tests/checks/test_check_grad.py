@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit.arrays import differing
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks.check_grad import Measurement, Settings
+from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.gradients import Unreached, Update, UsedGradients
 from babysit.lab.faults import FAULTS

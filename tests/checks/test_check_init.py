@@ -17,10 +17,10 @@ from trainers import TinyTrainer
 
 from babysit import Classification, arrays, runner
 from babysit.adapters.numpy import NumpyTrainer
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks.check_init import Measurement, Settings, Signals
 from babysit.config import Config
+from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.lab.data import gaussian
 from babysit.lab.layers import ACTIVATIONS

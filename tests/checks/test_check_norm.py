@@ -13,10 +13,10 @@ from torch import nn
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit import mixing, modes, norms
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks.check_norm import Layer, Measurement, Settings
-from babysit.driven import Driven
+from babysit.driving.bench import Bench
+from babysit.driving.guard import Driven
 from babysit.lab import demo
 from babysit.lab.broken_norm import BatchNormOfEveryBatch, SoftmaxOverBatch
 from babysit.lab.faults import FAULTS

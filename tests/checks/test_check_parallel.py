@@ -9,9 +9,9 @@ from processes import Dropping, Group, Parallel, together
 from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Skip, arrays
-from babysit.bench import Bench
 from babysit.check import find_checks
 from babysit.checks.check_parallel import Measurement, Settings, _surprise
+from babysit.driving.bench import Bench
 
 NAME = "check-parallel"
 CHECK = find_checks()[NAME]

@@ -1,10 +1,12 @@
 """A budget of a run, and who gets how much of it."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from babysit.check import Needs
+LOOKED = 16  # batches that a check looks at, at most: an evaluation takes a third of a step, so these take five steps
+EVALUATION = 1 / 3  # of a training step's time: the forward pass, where a backward pass takes twice as long
 
 FORM = "a time as 60s, 5m or 2h, or training steps as 200steps"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -26,6 +28,24 @@ WORTH = (
     "train",  # the long run: most of the time, and most of what it shows has been said before it
     "check-parallel",  # for programs of several processes alone
 )
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a check takes, in training steps' time; an evaluation is `EVALUATION` of one.
+
+    Args:
+        least: What its verdict needs.
+        usual: What it takes on a program that is well.
+    """
+
+    least: float = 0.0
+    usual: float = 0.0
+
+
+def evaluations(examples: int, batch: int) -> float:
+    """The training steps' time of evaluating so many examples, in whole batches, and no more than are looked at."""
+    return EVALUATION * min(LOOKED, math.ceil(examples / max(1, batch)))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
-from babysit.blame import blame
 from babysit.errors import TargetError, UsageError
+from babysit.messages import blame
 
 if TYPE_CHECKING:
     from babysit.trainer import Trainer
@@ -89,11 +89,12 @@ class Factory:
             TargetError: The program fails, or returns no trainer.
         """
         from babysit.adapters import wrap
+        from babysit.driving.ranks import launched_rank
         from babysit.seeds import seed_everything
 
         given = dict(hyperparameters or {})
         shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        seed_everything(seed)
+        seed_everything(seed + launched_rank())
         with _arguments_of(split(self.target)[0]):
             made = _drive(f"{self.name}({shown})", lambda: self.call(**given))
             return _drive(f"wrapping what {self.name}({shown}) returned", lambda: wrap(made))
@@ -125,9 +126,10 @@ def imported(target: str, seed: int) -> Factory:
         UsageError: There is no such file, module or factory.
         TargetError: The program fails as it is imported.
     """
+    from babysit.driving.ranks import launched_rank
     from babysit.seeds import seed_everything
 
-    seed_everything(seed)
+    seed_everything(seed + launched_rank())  # a rank its own: dropout must not be the same on all
     return Factory(target, locate(target))
 
 

@@ -1,4 +1,4 @@
-"""Which line of the user's own program an exception came from, and whether it means that memory was short."""
+"""Words for people: where an exception came from in the user's own program, whether memory was short, paths."""
 
 import sysconfig
 import textwrap

@@ -12,8 +12,8 @@ from typing import Any
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.blame import blame
 from babysit.errors import RanksError, TargetError
+from babysit.messages import blame
 from babysit.trainer import Batch, Output, SupportsRanks, Trainer
 
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays, seeds
-from babysit.check import LOOKED
-from babysit.driven import Driven
+from babysit.driving.budget import LOOKED
+from babysit.driving.guard import Driven
+from babysit.driving.target import Source
+from babysit.driving.updates import updates_of
 from babysit.errors import RestoreError, TargetError
 from babysit.report import Exhibit
-from babysit.target import Source
 from babysit.trainer import Batch, State, SupportsSaveInto, Trainer
-from babysit.updates import updates_of
 
 POOL_EXAMPLES = 1024  # the sampling error of a mean over these is 3 % of the spread of one example
 POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside the model

@@ -4,16 +4,17 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit.arrays import are_scores
-from babysit.blame import LESS_MEMORY, blame, ran_out_of_memory
-from babysit.check import EVALUATION
+from babysit.driving.budget import EVALUATION
+from babysit.driving.meter import Meter
+from babysit.driving.ranks import Ranks
 from babysit.errors import Skip, TargetError
-from babysit.ranks import Ranks
+from babysit.messages import LESS_MEMORY, blame, ran_out_of_memory
 from babysit.tasks.task import Task
 from babysit.trainer import (
     Array,
@@ -31,9 +32,6 @@ from babysit.trainer import (
     Trainer,
     Visit,
 )
-
-if TYPE_CHECKING:
-    from babysit.purse import Meter
 
 
 def as_number(value: Scalar, what: str, call: str = "") -> float:
