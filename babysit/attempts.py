@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
-from babysit.plain_updates import Rprop
-from babysit.treatments import PLAIN, Treated, treatments
+from babysit.measuring.reference_optimizers import Rprop
+from babysit.measuring.treatments import PLAIN, Treated, treatments
 
 if TYPE_CHECKING:
     from babysit.checks.overfit import Settings
     from babysit.driving.bench import Bench
+    from babysit.measuring.treatments import Step
     from babysit.tasks.task import Task
     from babysit.trainer import Array, Batch, Output
-    from babysit.treatments import Step
 
 
 class Outcome(StrEnum):

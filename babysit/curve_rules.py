@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from babysit import curves
 from babysit.check import rule
+from babysit.measuring import curves
+from babysit.measuring.treatments import advice, sentence
 from babysit.report import Finding
-from babysit.treatments import advice, sentence
 
 if TYPE_CHECKING:
     from babysit.checks.train import Measurement, Settings
-    from babysit.curves import Course, Gain
+    from babysit.measuring.curves import Course, Gain
     from babysit.monitoring import Run, Weights
 
 EARLY = 2  # looks at which weights may still be on their way from where they were drawn

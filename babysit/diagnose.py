@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from babysit import curves
 from babysit.attempts import LEARNED, Outcome
 from babysit.explains import EXPLAINS
+from babysit.measuring import curves
+from babysit.measuring.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED, cures
 from babysit.report import Finding, Severity
-from babysit.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED, cures
 
 CLEAR = 3.0  # standard errors by which a run's loss has to fall, and
 LEARNS = 0.2  # the share of it, to speak for a program; as `train` has them

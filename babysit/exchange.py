@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.significance import gap_error
+from babysit.measuring.significance import gap_error
 
 if TYPE_CHECKING:
     from babysit.trainer import Batch, Tree

@@ -4,15 +4,13 @@ import math
 from typing import TYPE_CHECKING
 
 from babysit.driving.updates import updates_of
+from babysit.measuring.losses import SAME
 
 if TYPE_CHECKING:
     from babysit.checks.check_loss import Measurement, Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
     from babysit.trainer import Batch
-
-
-SAME = 1e-3  # relative; between a program's mean over batches and the mean over all of their examples
 
 
 def judged_loss(measured: "Measurement") -> float:
@@ -36,26 +34,6 @@ def agreement(measured: "Measurement", settings: "Settings", least: float) -> fl
     cap = settings.luck * abs(least)
     standard = math.isclose(judged_loss(measured), measured.reference_loss, rel_tol=SAME)
     return cap if standard or not math.isfinite(measured.spread) else min(measured.spread, cap)
-
-
-def mean_loss(losses: list[float], sizes: list[int]) -> float:
-    """The mean over all examples of batches of these sizes."""
-    return sum(loss * n for loss, n in zip(losses, sizes, strict=True)) / sum(sizes)
-
-
-def standard_error(losses: list[float], sizes: list[int], halves: tuple[float, float]) -> float:
-    """Of the mean over all examples; a batch's mean scatters with one over the root of its size.
-
-    Args:
-        losses: Mean loss of each batch.
-        sizes: Examples in each.
-        halves: Losses of the two halves of one batch, which tell where there is but one.
-    """
-    if len(losses) < 2:
-        return abs(halves[0] - halves[1]) / 2
-    mean = mean_loss(losses, sizes)
-    scatter = sum(n * (loss - mean) ** 2 for loss, n in zip(losses, sizes, strict=True)) / (len(losses) - 1)
-    return math.sqrt(scatter / sum(sizes))
 
 
 def halves_of(trainer: "Driven", batch: "Batch") -> tuple[float, tuple[float, float]]:
@@ -103,8 +81,8 @@ def ignored(paired: float, permuted: float, zeroed: float, resolution: float) ->
 
 def ends_in_sigmoid(bench: "Bench") -> bool:
     """Whether the scores are what a sigmoid gave, as far as a trace can tell."""
-    from babysit import scores
     from babysit.errors import Skip
+    from babysit.measuring import scores
 
     try:
         return scores.end_of(bench)[:1] == ("sigmoid",)

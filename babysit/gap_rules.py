@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from babysit import curves
 from babysit.check import rule
 from babysit.curve_rules import (
     beyond,
@@ -18,7 +17,8 @@ from babysit.curve_rules import (
     train_gains,
     val_gains,
 )
-from babysit.curves import Gain
+from babysit.measuring import curves
+from babysit.measuring.curves import Gain
 from babysit.report import Finding
 
 if TYPE_CHECKING:

@@ -188,7 +188,7 @@ def unreached(looks: list[Look]) -> Iterator[Unreached]:
 def used_gradients(bench: "Bench", updates: int) -> UsedGradients:
     """The gradients of so many updates from the start, regularization off, as samples of their entries."""
     from babysit import arrays
-    from babysit.sampling import Sample
+    from babysit.measuring.sampling import Sample
 
     left, left_rest = _left(bench)
     found: list[Update] = []
@@ -225,7 +225,7 @@ def _sum(one: Mapping[str, "Array"], other: Mapping[str, "Array"]) -> dict[str, 
 def _left(bench: "Bench") -> tuple[float, float]:
     """How much of a gradient is added to the next one at the same place: none, unless the program sums them up."""
     from babysit import arrays
-    from babysit.sampling import Sample
+    from babysit.measuring.sampling import Sample
 
     with bench.borrowed(scale=0.0) as trainer:
         batch = next(bench.stream())

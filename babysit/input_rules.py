@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from babysit.check import certain, rule
 from babysit.dataset import Leaf
+from babysit.measuring.significance import chi2_lower_tail
 from babysit.report import Finding
-from babysit.significance import chi2_lower_tail
 
 if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings

@@ -8,13 +8,14 @@ from importlib.metadata import version
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
-from babysit import curves, record
 from babysit.driving.updates import CALLS, updates_of
 from babysit.errors import Skip
-from babysit.parts import Ignorance, Part, looked_at, part_of
+from babysit.measuring import curves, run_log
+from babysit.measuring.reductions.plain import BOUNDED, RECTIFIED
+from babysit.measuring.split_sample import Ignorance, Part, looked_at, part_of
+from babysit.measuring.unit_statistics import LayerSummary
 from babysit.report import Exhibit, Fact
 from babysit.settled import ENOUGH, WELL, is_calm, settled
-from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary
 
 if TYPE_CHECKING:
     from babysit.checks.train import Settings
@@ -156,7 +157,7 @@ class Monitor:
         write: Where the record goes.
     """
 
-    def __init__(self, bench: "Bench", settings: "Settings", parts: tuple[Part, Part], write: record.Write) -> None:
+    def __init__(self, bench: "Bench", settings: "Settings", parts: tuple[Part, Part], write: run_log.Write) -> None:
         from babysit.trainer import SupportsParameters, SupportsTrace
 
         self.bench, self.trainer, self.settings = bench, bench.trainer, settings
@@ -253,13 +254,13 @@ class Monitor:
 
     def look(self) -> None:
         """Record a moment."""
-        from babysit import traces
+        from babysit.measuring import layers
 
         task = self.bench.task
         losses = [number for part in self.parts for number in looked_at(self.trainer, task, part)]
         self.moments.append(Moment(len(self.losses), *losses))
         try:
-            found = traces.look(self.trainer, self.traced, steps=1).outputs if self.traced else {}
+            found = layers.look(self.trainer, self.traced, steps=1).outputs if self.traced else {}
         except Skip:
             found, self.traced = {}, []
         self.units.append({name: layer.summary() for name, layer in found.items() if layer.kind in KINDS})
@@ -323,7 +324,7 @@ class _Before:
 
     def __init__(self, parameters: "Mapping[str, Array]") -> None:
         from babysit import arrays
-        from babysit.sampling import Sample
+        from babysit.measuring.sampling import Sample
 
         self.norms = {name: arrays.norm(w) for name, w in parameters.items()}
         self.axes = {name: w.ndim for name, w in parameters.items()}
@@ -368,7 +369,7 @@ def monitored(bench: "Bench", settings: "Settings") -> tuple[Run, Ignorance, Ign
     path = settings.record if bench.trainer.ranks.rank == 0 else ""
     told = {"version": version("babysit"), "metric": bench.task.metric, "learning_rate": bench.trainer.learning_rate}
     told |= {"epochs": settings.epochs} if settings.epochs else {"steps": settings.steps}
-    with record.writing(path, **told) as write, bench.borrowed():
+    with run_log.writing(path, **told) as write, bench.borrowed():
         monitor = Monitor(bench, settings, parts, write)
         monitor.run()
         course = curves.course(monitor.losses)

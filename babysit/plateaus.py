@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from babysit.treatments import PLAIN
+from babysit.measuring.treatments import PLAIN
 
 if TYPE_CHECKING:
     from babysit.checks.overfit import Measurement

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from babysit.attempts import LEARNED, Attempt, Outcome, other_attempts, treated_attempts
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
-from babysit.treatments import Treated
+from babysit.measuring.treatments import Treated
 
 if TYPE_CHECKING:
     from babysit.attempts import Aim

@@ -267,7 +267,7 @@ def _judge(bench: "Bench", factory: "Factory", settings: "Settings") -> tuple[st
         UsageError: Folds are asked for that the factory can't make.
         TargetError: There is no validation split.
     """
-    from babysit.parts import looked_at, part_of
+    from babysit.measuring.split_sample import looked_at, part_of
 
     takes = factory.keywords
     if settings.folds and takes is not None and not {"fold", "folds"} <= set(takes):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
+from babysit.measuring.significance import widening
 from babysit.report import Finding
 from babysit.search_results import (
     Candidate,
@@ -18,7 +19,6 @@ from babysit.search_results import (
     seed_noise,
     word,
 )
-from babysit.significance import widening
 from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
 from babysit.stages import COARSE, SEEDS, leaders, ranking
 from babysit.trials import Outcome

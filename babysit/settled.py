@@ -5,13 +5,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from babysit import curves
+from babysit.measuring import curves
 
 if TYPE_CHECKING:
     from babysit.checks.train import Settings
-    from babysit.curves import Course
+    from babysit.measuring.curves import Course
+    from babysit.measuring.split_sample import Ignorance
     from babysit.monitoring import Moment, Moved
-    from babysit.parts import Ignorance
 
 WELL = "all goes well"  # why such a run has ended
 ENOUGH = 0.64  # of the updates asked for, behind which a run that goes well may end; the last look but one is there

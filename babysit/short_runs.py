@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from babysit.driving.updates import updates_of
 from babysit.exchange import Exchange, exchange, with_exchanged_targets
-from babysit.significance import fall_error
+from babysit.measuring.significance import fall_error
 
 if TYPE_CHECKING:
     from babysit.checks.lr_scan import Settings

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from babysit.errors import UsageError
-from babysit.significance import binomial_tail
+from babysit.measuring.significance import binomial_tail
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from babysit.check import rule
 from babysit.dataset import Comparison, some
+from babysit.measuring.significance import binomial_tail
 from babysit.report import Finding
-from babysit.significance import binomial_tail
 
 if TYPE_CHECKING:
     from babysit.checks.check_data import Measurement, Settings

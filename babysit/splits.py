@@ -8,8 +8,8 @@ import numpy as np
 
 from babysit.dataset import Comparison, Overlap
 from babysit.features import ROUNDING, Array, Features
+from babysit.measuring.significance import poisson_upper_bound, student_quantile
 from babysit.moments import Moments
-from babysit.significance import poisson_upper_bound, student_quantile
 
 if TYPE_CHECKING:
     from babysit.reading import Split

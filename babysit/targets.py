@@ -7,7 +7,7 @@ import numpy as np
 
 from babysit.dataset import Labels, Order
 from babysit.features import Array
-from babysit.significance import between_groups_deviate
+from babysit.measuring.significance import between_groups_deviate
 from babysit.tasks.blocks import row_blocks, row_pieces
 from babysit.tasks.classification import IGNORED
 from babysit.tasks.task import Task

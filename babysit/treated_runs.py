@@ -4,19 +4,19 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from babysit import curves
 from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
+from babysit.measuring import curves
+from babysit.measuring.reference_optimizers import Adam
+from babysit.measuring.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
 from babysit.monitoring import passes
-from babysit.plain_updates import Adam
-from babysit.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
 
 if TYPE_CHECKING:
     from babysit.checks.train import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
-    from babysit.parts import Ignorance
-    from babysit.treatments import Step
+    from babysit.measuring.split_sample import Ignorance
+    from babysit.measuring.treatments import Step
 
 LOWER, HIGHER = (0.1, 0.01), (10.0, 100.0)  # times the user's rate: a decade is what trying by hand steps by
 

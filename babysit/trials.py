@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from babysit import curves
 from babysit.errors import TargetError
+from babysit.measuring import curves
 from babysit.space import OF_ANY_TRAINER, Configuration, Value
 
 if TYPE_CHECKING:
     from babysit.driving.guard import Driven
     from babysit.driving.target import Factory
-    from babysit.parts import Part
+    from babysit.measuring.split_sample import Part
     from babysit.trainer import Batch
 
 SMOOTHED = 32  # examples, over whose mean cost a trial is given up: single ones scatter by more than three times
@@ -247,7 +247,7 @@ def _validation(driven: "Driven") -> "Part":
         TargetError: There are none.
     """
     from babysit import arrays
-    from babysit.parts import Part
+    from babysit.measuring.split_sample import Part
 
     batches: list[Batch] = []
     sizes: list[int] = []
@@ -265,7 +265,7 @@ def _validation(driven: "Driven") -> "Part":
 
 def graded(driven: "Driven", validation: "Part", *, by_loss: bool) -> float:
     """The task's metric on these examples, or the loss; NaN where that is not finite."""
-    from babysit.parts import looked_at
+    from babysit.measuring.split_sample import looked_at
 
     loss, _, score = looked_at(driven, driven.task, validation)
     return loss if by_loss else score

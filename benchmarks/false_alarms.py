@@ -35,24 +35,26 @@ import optuna
 from numpy.random import Generator
 from scipy.stats import binom
 
-from babysit import curves, first_loss, leaks, scores
+from babysit import leaks
 from babysit.checks import check_activations, check_data, check_loss, check_parallel, lr_scan, search, train
 from babysit.exchange import exchange, with_exchanged_targets
 from babysit.features import Features
 from babysit.input_rules import per_batch_preprocessing
 from babysit.label_rules import missing_classes, unshuffled_batches
+from babysit.measuring import curves, scores
+from babysit.measuring.losses import mean_loss, standard_error
+from babysit.measuring.significance import fall_error, normal_tail
+from babysit.measuring.split_sample import Ignorance
+from babysit.measuring.unit_statistics import LayerSummary
 from babysit.monitoring import Moment
-from babysit.parts import Ignorance
 from babysit.rate_search import Sweep
 from babysit.report import Severity
 from babysit.search_rules import best_at_edge, one_seed_winner
 from babysit.short_runs import Trial, falls
-from babysit.significance import fall_error, normal_tail
 from babysit.space import ALARM, LEADERS, Parameter, leaning
 from babysit.split_rules import split_statistics_differ
 from babysit.splits import LEVEL, compared
 from babysit.stages import again, coarse, fine, grid
-from babysit.statistics import LayerSummary
 from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks.task import Classification, Regression, Task
 from babysit.trials import Outcome
@@ -345,9 +347,9 @@ def unexpected(size: int, batches: int, classes: int = 10) -> Drawn:
             task.reference_loss(z[0][parts[0]], y[0][parts[0]]),
             task.reference_loss(z[0][parts[1]], y[0][parts[1]]),
         )
-        loss = first_loss.mean_loss(losses, sizes)
+        loss = mean_loss(losses, sizes)
         seen = scores.look(task, list(z), list(y), loss)
-        error = first_loss.standard_error(losses, sizes, halves)
+        error = standard_error(losses, sizes, halves)
         measured = SimpleNamespace(**vars(seen), training_loss=loss, evaluation_loss=loss, standard_error=error)
         measured.metric, measured.examples = task.metric, size * batches
         return bool(check_loss.unexpected_initial_loss(measured, settings))

@@ -36,7 +36,7 @@ from babysit.attempts import affordable, aim_for
 from babysit.check import find_checks
 from babysit.checks import overfit
 from babysit.driving.bench import Bench
-from babysit.plain_updates import Rprop
+from babysit.measuring.reference_optimizers import Rprop
 from babysit.report import Severity
 from babysit.trainer import Trainer
 

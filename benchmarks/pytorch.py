@@ -33,8 +33,8 @@ from torch.utils.data import DataLoader
 
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.driving.bench import Bench
-from babysit.statistics import UnitStatistics
-from babysit.traces import look
+from babysit.measuring.layers import look
+from babysit.measuring.unit_statistics import UnitStatistics
 from babysit.trainer import ForwardOnly, Record
 
 torch.set_num_threads(1)

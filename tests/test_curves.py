@@ -4,10 +4,10 @@ import random
 import numpy as np
 import pytest
 
-from babysit import curves
-from babysit.curves import Gain, course, drawn, exploded, gains, limit, scatter, scores_drawn, smoothed
+from babysit.measuring import curves
+from babysit.measuring.curves import Gain, course, drawn, exploded, gains, limit, scatter, scores_drawn, smoothed
+from babysit.measuring.split_sample import Ignorance
 from babysit.monitoring import Moment
-from babysit.parts import Ignorance
 
 STEPS = 300
 

@@ -8,8 +8,8 @@ import pytest
 
 from babysit.attempts import Outcome
 from babysit.diagnose import EXPLAINS, diagnose
+from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 from babysit.report import Finding, Severity
-from babysit.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 
 
 def finding(rule, severity=Severity.ERROR):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from babysit.exchange import Exchange, exchange, with_exchanged_targets
-from babysit.significance import gap_error
+from babysit.measuring.significance import gap_error
 
 
 def batch(*targets):

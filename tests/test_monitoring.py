@@ -15,15 +15,16 @@ from processes import Group, Parallel, together
 from pytorch_programs import bits
 from trainers import TinyTrainer, TracedTrainer, blobs
 
-from babysit import Output, record, runner
+from babysit import Output, runner
 from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.config import Config
 from babysit.driving.bench import Bench
 from babysit.driving.updates import CALLS
 from babysit.errors import UsageError
+from babysit.measuring import run_log
+from babysit.measuring.split_sample import looked_at, part_of
 from babysit.monitoring import monitored
-from babysit.parts import looked_at, part_of
 from babysit.report import ExitCode, Fact, exit_code
 
 SETTINGS = find_checks()["train"].settings
@@ -282,7 +283,7 @@ def test_texts_of_different_lengths_are_looked_at():
 def test_the_record_holds_what_was_measured(tmp_path):
     path = tmp_path / "run.jsonl"
     found = run(faults.healthy(0), record=str(path))
-    first, *rows = record.read(path)
+    first, *rows = run_log.read(path)
     assert {"metric": "accuracy", "learning_rate": 0.02, "steps": 20}.items() <= first.items()
     steps = [row for row in rows if row["kind"] == "step"]
     moments = [row for row in rows if row["kind"] == "moment"]
@@ -309,14 +310,14 @@ def test_a_run_that_is_killed_leaves_its_record(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(TinyTrainer(step=step), record=str(path))
-    rows = record.read(path)
+    rows = run_log.read(path)
     assert [row["step"] for row in rows if row["kind"] == "step"] == list(range(1, 8))
     assert "end" not in {row["kind"] for row in rows}
 
 
 def test_the_record_says_why_the_run_ended(tmp_path):
     run(scripted([1.0, math.nan]), record=str(tmp_path / "run.jsonl"))
-    assert record.read(tmp_path / "run.jsonl")[-1] == {"kind": "end", "step": 2, "reason": "the loss is not finite"}
+    assert run_log.read(tmp_path / "run.jsonl")[-1] == {"kind": "end", "step": 2, "reason": "the loss is not finite"}
 
 
 def test_a_record_that_cannot_be_written_is_told_before_the_first_step(tmp_path, monkeypatch):
@@ -339,7 +340,7 @@ def test_the_command_writes_the_record(babysit, here):
     done = babysit("train", "program.py:trainer", "--record", "run.jsonl", "--steps", "40", "--format", "json")
     assert (done.code, done.err) == (0, "")
     losses = json.loads(done.out)["results"][0]["measurement"]["run"]["losses"]
-    assert [row["loss"] for row in record.read("run.jsonl") if row["kind"] == "step"] == losses
+    assert [row["loss"] for row in run_log.read("run.jsonl") if row["kind"] == "step"] == losses
 
 
 # What can be seen on the way

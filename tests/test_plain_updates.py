@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from babysit.driving.guard import Driven
 from babysit.lab import demo
-from babysit.plain_updates import Adam, Rprop
+from babysit.measuring.reference_optimizers import Adam, Rprop
 from babysit.trainer import Output
 
 UPDATES = 60

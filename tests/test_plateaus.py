@@ -11,9 +11,9 @@ import pytest
 from babysit.attempts import Attempt, Outcome
 from babysit.checks.overfit import Measurement
 from babysit.lab.losses import softmax_loss
+from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, Treated
 from babysit.plateaus import LAST, NEAR, STILL, cause, squashed_loss
 from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, Regression
-from babysit.treatments import PLAIN, REDRAWN, STANDARDIZED, Treated
 
 LN_2 = math.log(2)
 SQUASHED, CONSTANT = math.log1p(9 / math.e), 2.0  # of ten classes, and of none of the levels

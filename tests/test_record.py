@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from babysit.errors import UsageError
-from babysit.record import SCHEMA_VERSION, read, writing
+from babysit.measuring.run_log import SCHEMA_VERSION, read, writing
 
 HEADER = '{"schema_version": 1, "kind": "run"}\n'
 STEP = '{"kind": "step", "step": 1, "loss": 2.5, "penalty": 0.0}\n'

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit import arrays
-from babysit.sampling import ENTRIES, Sample
+from babysit.measuring.sampling import ENTRIES, Sample
 
 torch.set_num_threads(1)
 

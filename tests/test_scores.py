@@ -18,7 +18,7 @@ from babysit import (
     Skip,
 )
 from babysit.driving.guard import Driven
-from babysit.scores import are_distributions, last_layer, look, score_spread, variation
+from babysit.measuring.scores import are_distributions, last_layer, look, score_spread, variation
 
 torch.set_num_threads(1)
 

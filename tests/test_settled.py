@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from babysit.checks.train import Settings
+from babysit.measuring.split_sample import Ignorance
 from babysit.monitoring import Moment, Moved
-from babysit.parts import Ignorance
 from babysit.settled import is_calm, settled
 
 KNOWN = Ignorance(512, 2.3, 0.1), Ignorance(512, 2.3, 0.1)

@@ -15,8 +15,7 @@ from scipy import stats
 
 import babysit
 from babysit.checks.lr_scan import Settings
-from babysit.short_runs import COMPARED, Trial, falls
-from babysit.significance import (
+from babysit.measuring.significance import (
     between_groups_deviate,
     binomial_tail,
     chi2_lower_tail,
@@ -29,6 +28,7 @@ from babysit.significance import (
     student_quantile,
     widening,
 )
+from babysit.short_runs import COMPARED, Trial, falls
 from babysit.usable_rates import confirmed
 
 BATCHES_MANY_LOST = [1000.0, *[1.0] * 63], [900.0, *[1.1] * 63]  # one falls by a tenth, 63 rise by a tenth
@@ -89,7 +89,8 @@ def test_what_is_made_by_hand_is_found(line):
 
 
 def test_scipy_is_imported_where_it_is_called():
-    code = "import sys, babysit.significance; sys.exit(bool({'scipy', 'numpy', 'statistics'} & set(sys.modules)))"
+    code = "import sys, babysit.measuring.significance\n"
+    code += "sys.exit(bool({'scipy', 'numpy', 'statistics'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as drawn_arrays
 
 from babysit import Record
-from babysit.statistics import LayerSummary, UnitStatistics
+from babysit.measuring.unit_statistics import LayerSummary, UnitStatistics
 
 torch.set_num_threads(1)
 

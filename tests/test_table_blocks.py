@@ -12,10 +12,10 @@ from babysit import Binary, Classification, LanguageModel, Regression
 from babysit.exchange import with_exchanged_targets
 from babysit.floors import floor
 from babysit.leaks import columns, lost_ties
+from babysit.measuring.treatments import standardizer
 from babysit.reading import Split
 from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks import blocks
-from babysit.treatments import standardizer
 
 RNG = np.random.default_rng(0)
 TEN = Classification(10)

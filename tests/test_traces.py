@@ -12,7 +12,7 @@ from trainers import TinyTrainer, TracedTrainer
 from babysit import Record
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
-from babysit.traces import SAMPLE, Call, Layers, histograms, layers, look, nonlinearities
+from babysit.measuring.layers import SAMPLE, Call, Layers, histograms, layers, look, nonlinearities
 from babysit.trainer import ForwardOnly
 
 

@@ -14,10 +14,10 @@ from babysit.arrays import differing
 from babysit.checks.train import Settings
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
+from babysit.measuring.split_sample import Ignorance, part_of
+from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED
 from babysit.monitoring import passes
-from babysit.parts import Ignorance, part_of
 from babysit.treated_runs import treated_runs
-from babysit.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED
 
 
 def own_run(bench, steps):

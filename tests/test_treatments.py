@@ -15,8 +15,8 @@ from babysit.attempts import aim_for, treated_attempts
 from babysit.checks.overfit import Settings
 from babysit.driving.bench import Bench
 from babysit.errors import LostError
-from babysit.plain_updates import Rprop
-from babysit.treatments import (
+from babysit.measuring.reference_optimizers import Rprop
+from babysit.measuring.treatments import (
     ADVICE,
     PLAIN,
     REDRAWN,

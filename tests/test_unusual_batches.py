@@ -8,8 +8,8 @@ from faults import demo, verdict
 from babysit.errors import Skip
 from babysit.floors import floor
 from babysit.lab.losses import squared_loss
+from babysit.measuring.treatments import standardizer
 from babysit.tasks.task import Classification, LanguageModel
-from babysit.treatments import standardizer
 
 NOTHING = (0.0, 1.0)
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def test_a_loss_with_a_large_constant_term_is_no_broadcast(offset):
     assert verdict("check-target", made) == set()
 
 
-# babysit/treatments.py
+# babysit/measuring/treatments.py
 
 
 def test_a_column_that_varies_by_rounding_alone_does_not_vary():

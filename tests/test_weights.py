@@ -16,8 +16,8 @@ from trainers import TinyTrainer
 
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
-from babysit.traces import layers
-from babysit.weights import GAINS, Weight, looked_at
+from babysit.measuring.layers import layers
+from babysit.measuring.weights import GAINS, Weight, looked_at
 
 PLAIN = Weight("W", "affine1", "tanh", "tanh1", 1.0, 50, 100, 0.1, False, 1.0)
 

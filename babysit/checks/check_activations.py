@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from babysit.check import rule, setting
 from babysit.errors import Skip
+from babysit.measuring.layers import layers, nonlinearities
+from babysit.measuring.significance import binomial_tail
+from babysit.measuring.unit_statistics import LayerSummary
 from babysit.report import Exhibit, Fact, Finding, Table
-from babysit.significance import binomial_tail
-from babysit.statistics import LayerSummary
-from babysit.traces import layers, nonlinearities
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench
@@ -98,7 +98,8 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Trace, step, and trace the same examples again."""
-    from babysit import arrays, scores
+    from babysit import arrays
+    from babysit.measuring import scores
 
     batches = bench.first_batches(settings.examples)
     output = scores.end_of(bench)

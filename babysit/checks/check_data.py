@@ -241,7 +241,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
 
 def _ids(bench: "Bench", train: "Split") -> set[str]:
     """Names of the integer inputs that are names of words or categories: where the network looks rows up."""
-    from babysit.traces import layers
+    from babysit.measuring.layers import layers
 
     if not train.integers or bench.task.name == "language-model":
         return train.integers

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 from babysit.check import rule, setting
 from babysit.driving.budget import EVALUATION, Needs, evaluations
 from babysit.errors import Skip
+from babysit.measuring.layers import histograms, layers, nonlinearities
+from babysit.measuring.reductions.plain import BOUNDED, RECTIFIED
+from babysit.measuring.unit_statistics import LayerSummary, UnitStatistics
+from babysit.measuring.weights import Weight, looked_at
 from babysit.report import Exhibit, Fact, Finding, Histograms, Table
-from babysit.statistics import BOUNDED, RECTIFIED, LayerSummary, UnitStatistics
-from babysit.traces import histograms, layers, nonlinearities
-from babysit.weights import Weight, looked_at
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench
-    from babysit.traces import Layers
+    from babysit.measuring.layers import Layers
 
 ORDER = 20
 BLOCKED_BY = ("state-not-restored", "ranks-diverge", "inputs-not-finite")

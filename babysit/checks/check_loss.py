@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from babysit import first_loss
 from babysit.check import certain, rule, setting
 from babysit.driving.budget import Needs, evaluations
+from babysit.measuring.losses import mean_loss, standard_error
 from babysit.report import Exhibit, Fact, Finding
 
 if TYPE_CHECKING:
-    from babysit import scores
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
+    from babysit.measuring import scores
     from babysit.trainer import Batch
 
 ORDER = 50
@@ -167,9 +168,9 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         task=seen.task.name,
         metric=seen.task.metric,
         examples=sum(sizes),
-        training_loss=first_loss.mean_loss(losses, sizes),
-        evaluation_loss=first_loss.mean_loss(evaluated, sizes),
-        standard_error=first_loss.standard_error(losses, sizes, halves),
+        training_loss=mean_loss(losses, sizes),
+        evaluation_loss=mean_loss(evaluated, sizes),
+        standard_error=standard_error(losses, sizes, halves),
         not_finite=sum(not math.isfinite(loss) for loss in losses),
         batches=len(losses),
         finite_inputs=all(arrays.tree_finite(inputs) for inputs, _ in batches),
@@ -199,7 +200,8 @@ def _first_losses(
     trainer: "Driven", batches: "list[Batch]", settings: Settings
 ) -> "tuple[list[float], scores.Look, bool]":
     """The loss of each batch in training mode, what all scores say, and whether they are finite; none are kept."""
-    from babysit import arrays, scores
+    from babysit import arrays
+    from babysit.measuring import scores
 
     summary = scores.Summary(trainer.task, [targets for _, targets in batches], settings.score_bytes)
     losses: list[float] = []
@@ -209,7 +211,7 @@ def _first_losses(
         losses.append(output.loss)
         finite = finite and (output.scores is None or arrays.all_finite(output.scores))
         summary.add(output.scores, number, output.loss)
-    return losses, summary.found(first_loss.mean_loss(losses, [arrays.count(batch) for batch in batches])), finite
+    return losses, summary.found(mean_loss(losses, [arrays.count(batch) for batch in batches])), finite
 
 
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:

@@ -262,7 +262,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def _update(bench: "Bench", scale: float, settings: Settings) -> tuple[dict[str, "Array"], dict[str, "Array"]]:
     """Parameters after some steps without regularization, and what one more at this scale adds to them, as samples."""
-    from babysit.sampling import Sample
+    from babysit.measuring.sampling import Sample
 
     pool = bench.pool()
     last = pool[(settings.steps * bench.accumulated - 1) % len(pool)]

@@ -181,7 +181,8 @@ LONGER = f"{EVERYWHERE}, and then longer runs"
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Sweep, search around a tenth of where the loss blows up, and everywhere if nothing falls there; then confirm."""
-    from babysit import arrays, scores
+    from babysit import arrays
+    from babysit.measuring import scores
 
     own = bench.trainer.learning_rate
     if own == 0:

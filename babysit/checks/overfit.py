@@ -16,11 +16,11 @@ from babysit.attempts import LEARNED, Attempt, Outcome, affordable, aim_for, own
 from babysit.check import rule, setting
 from babysit.driving.budget import Needs
 from babysit.errors import Skip
+from babysit.measuring.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 from babysit.output_rules import floor_above_zero, output_range
 from babysit.plateaus import cause, squashed_loss
 from babysit.remedies import remedies
 from babysit.report import Curve, Exhibit, Fact, Finding
-from babysit.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench
@@ -172,7 +172,8 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Try at the user's learning rate, and at others if that fails."""
-    from babysit import arrays, scores
+    from babysit import arrays
+    from babysit.measuring import scores
 
     if bench.trainer.learning_rate == 0:
         raise Skip("the learning rate is 0 at the start (a warm-up?), so nothing can be memorized")

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit import curves
 from babysit.check import setting
 from babysit.curve_rules import (
     loss_diverges,
@@ -29,11 +28,12 @@ from babysit.driving.budget import Needs, evaluations
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
 from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
+from babysit.measuring import curves
+from babysit.measuring.split_sample import Ignorance
+from babysit.measuring.treatments import Treated
 from babysit.monitoring import LOOKS, Run, Weights
-from babysit.parts import Ignorance
 from babysit.report import Exhibit, Fact, Severity, Table
 from babysit.settled import WELL
-from babysit.treatments import Treated
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench
@@ -323,7 +323,7 @@ class Measurement:
 
 def measure(bench: "Bench", settings: Settings) -> Measurement:
     """Watch the run; where it ends flat, go on for a bit at a tenth of the learning rate; where it fails, treat it."""
-    from babysit import scores
+    from babysit.measuring import scores
     from babysit.monitoring import monitored
     from babysit.treated_runs import treated_runs
 

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit import Record, statistics
-from babysit.adapters import pytorch_statistics as fast
-from babysit.adapters.pytorch_statistics import BLOCK, SIGMOID_LIMIT, TANH_LIMIT
-from babysit.statistics import BOUNDED, UnitStatistics
+from babysit import Record
+from babysit.measuring.reductions import torch as fast
+from babysit.measuring.reductions.plain import BOUNDED, reduced
+from babysit.measuring.reductions.torch import BLOCK, SIGMOID_LIMIT, TANH_LIMIT
+from babysit.measuring.unit_statistics import UnitStatistics
 
 torch.set_num_threads(1)
 
@@ -44,9 +45,9 @@ def near_the_limit(wide, kind):
 
 def assert_equal_to_the_plain_ones(array, axis, kind, error=None):
     wide = array.detach().double()
-    expected, found = statistics.reduced(wide, axis, kind), fast.reduced(array, axis, kind)
+    expected, found = reduced(wide, axis, kind), fast.reduced(array, axis, kind)
     error = rounding(array) if error is None else error
-    size = statistics.reduced(wide.abs(), axis, "linear").sum
+    size = reduced(wide.abs(), axis, "linear").sum
     assert found.examples == expected.examples == array.numel() // array.shape[axis]
     assert found.sum.dtype == found.squares.dtype == torch.float64
     alike(found.sum, expected.sum, error * size)
@@ -199,7 +200,7 @@ def test_the_array_is_left_as_it_is(dtype):
 def test_what_was_found_does_not_follow_the_array():
     """A rectifier that works in place overwrites what was looked at."""
     array = outputs("linear", (1, 4))
-    found, expected = fast.reduced(array, 1, "linear"), statistics.reduced(array.clone(), 1, "linear")
+    found, expected = fast.reduced(array, 1, "linear"), reduced(array.clone(), 1, "linear")
     array.fill_(math.nan)
     for name in ("sum", "squares", "max", "min"):
         alike(getattr(found, name), getattr(expected, name), 1e-6)
@@ -207,7 +208,7 @@ def test_what_was_found_does_not_follow_the_array():
 
 def test_this_is_what_tensors_are_reduced_by(monkeypatch):
     calls = []
-    monkeypatch.setattr(fast, "reduced", lambda *given: calls.append(given) or statistics.reduced(*given))
+    monkeypatch.setattr(fast, "reduced", lambda *given: calls.append(given) or reduced(*given))
     layer = UnitStatistics("layer", "relu")
     layer.update_values(np.ones((2, 3)), 1)
     assert calls == []

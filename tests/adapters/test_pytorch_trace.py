@@ -23,8 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 from babysit import Regression
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.scores import last_layer
-from babysit.statistics import UnitStatistics
+from babysit.measuring.scores import last_layer
+from babysit.measuring.unit_statistics import UnitStatistics
 
 torch.set_num_threads(1)
 

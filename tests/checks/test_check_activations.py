@@ -12,7 +12,7 @@ from babysit.checks.check_activations import Measurement, Settings
 from babysit.errors import Skip, TargetError
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.trainer import LabTrainer
-from babysit.statistics import LayerSummary
+from babysit.measuring.unit_statistics import LayerSummary
 
 NAME = "check-activations"
 LAYER = LayerSummary(

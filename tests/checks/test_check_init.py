@@ -25,10 +25,10 @@ from babysit.errors import Skip
 from babysit.lab.data import gaussian
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.network import Design
+from babysit.measuring.unit_statistics import LayerSummary
+from babysit.measuring.weights import Weight
 from babysit.report import Histograms, Severity, Table
 from babysit.reporting.formats import json as as_json
-from babysit.statistics import LayerSummary
-from babysit.weights import Weight
 
 NAME = "check-init"
 SYMMETRIC = ("symmetric-weights", "error")

@@ -9,8 +9,8 @@ from babysit.attempts import OFTEN
 from babysit.checks.overfit import Outcome
 from babysit.errors import Skip, TargetError
 from babysit.lab.losses import softmax_loss
+from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED
 from babysit.tasks.task import Hinge
-from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED
 
 NAME = "overfit"
 CANNOT = ("cannot-overfit", "error")

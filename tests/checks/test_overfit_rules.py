@@ -6,8 +6,8 @@ from faults import judged_whatever_the_numbers
 
 from babysit.check import find_checks
 from babysit.checks.overfit import Attempt, Measurement, Outcome, Settings
+from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, Treated
 from babysit.report import Fact
-from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, Treated
 
 NAME = "overfit"
 OWN = Attempt(0.1, Outcome.MEMORIZED, (2.3, 1.0, 0.01), 1.0)

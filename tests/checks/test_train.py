@@ -16,11 +16,11 @@ from babysit.config import Config
 from babysit.errors import Skip
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.trainer import LabTrainer
+from babysit.measuring.split_sample import Ignorance
+from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 from babysit.monitoring import Moment, Run, Units, Weights
-from babysit.parts import Ignorance
 from babysit.report import Curve, Fact, Severity, Table
 from babysit.reporting.formats import json
-from babysit.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 
 NAME = "train"
 DIVERGES = ("loss-diverges", "error")

@@ -99,7 +99,7 @@ def _factor(trainer: "Driven", task: "Task", batch: "Batch") -> float:
     1 where that differs between the halves of a batch: such a loss is of another kind, smoothed, weighted or clipped.
     """
     from babysit import arrays
-    from babysit.first_loss import SAME
+    from babysit.measuring.losses import SAME
 
     n = arrays.count(batch)
     factors = []
@@ -115,7 +115,7 @@ def _factor(trainer: "Driven", task: "Task", batch: "Batch") -> float:
 
 def looked_at(trainer: "Driven", task: "Task", part: Part) -> tuple[float, float, float]:
     """Mean loss of the part in evaluation mode, its standard error, and the metric; NaN for what can't be had."""
-    from babysit.first_loss import mean_loss, standard_error
+    from babysit.measuring.losses import mean_loss, standard_error
 
     losses, sizes, graded = [], list(part.sizes), []
     pieces: list[tuple[float, int]] = []

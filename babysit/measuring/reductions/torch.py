@@ -1,4 +1,4 @@
-"""The reductions of `babysit.statistics`, fast on PyTorch: over views, in blocks that stay in the processor's cache."""
+"""What `plain` gives, fast on PyTorch: over views, in blocks that stay in the processor's cache."""
 
 import math
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from babysit.statistics import RECTIFIED, SATURATED, Reduced
-from babysit.statistics import reduced as plain
+from babysit.measuring.reductions.plain import RECTIFIED, SATURATED, Reduced
+from babysit.measuring.reductions.plain import reduced as plain
 
 BLOCK = 2**16  # elements reduced at a time on the CPU: 256 KiB in single precision, the size of a usual L2 cache
 TANH_LIMIT = math.sqrt(1 - SATURATED)  # 1 - y^2 < SATURATED
@@ -21,7 +21,7 @@ Block: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor |
 
 
 def reduced(array: Tensor, unit_axis: int, kind: str) -> Reduced:
-    """What `babysit.statistics.reduced` gives, to single precision's rounding."""
+    """What `babysit.measuring.reductions.plain.reduced` gives, to single precision's rounding."""
     blocks = [_of_block(block, kind) for block in _blocks(array.detach(), unit_axis)]
     if not blocks:
         return plain(array, unit_axis, kind)

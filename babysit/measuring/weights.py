@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench
-    from babysit.traces import Call, Layers
+    from babysit.measuring.layers import Call, Layers
     from babysit.trainer import Array
 
 # By how much a layer of weights must widen a signal so that the nonlinearity behind it hands on the same spread: He et
@@ -151,7 +151,7 @@ def _joins(weights: "Array", call: "Call", found: "Layers") -> bool:
 
 def _followers(bench: "Bench", found: "Layers") -> dict[str, tuple[str, str]]:
     """Kind and name of what is called right behind each linear layer and uses its parameters, but for the scores."""
-    from babysit import scores
+    from babysit.measuring import scores
 
     end = scores.end_of(bench)[1:]
     calls = list(found.calls.values())

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from babysit.errors import Skip
-from babysit.statistics import RECTIFIED, UnitStatistics
+from babysit.measuring.reductions.plain import RECTIFIED
+from babysit.measuring.unit_statistics import UnitStatistics
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench

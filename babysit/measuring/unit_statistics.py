@@ -11,17 +11,13 @@ from typing import Any
 from array_api_compat import array_namespace, is_torch_array
 
 from babysit import arrays
+from babysit.measuring.reductions.plain import RECTIFIED, Reduced, reduced
 from babysit.trainer import Array, Record
 
-# A bounded activation is saturated where its local gradient is under a twentieth of its largest: |tanh| > 0.975, or a
-# sigmoid within 0.0127 of 0 or 1. The lecture's saturated tanh layers stand at +-1 with a spread of 0.98.
-SATURATED = 0.05
 # A unit is constant where its output varies by less than a thousandth of its size: an update of the usual size (1e-3
 # of the weights, CS231n notes 3) then moves it as much as all the data does.
 CONSTANT = 1e-3
 
-BOUNDED = ("tanh", "sigmoid")  # kinds that can saturate
-RECTIFIED = ("relu",)  # kinds that can die: no gradient at all below zero
 PIECEWISE = ("maxout",)
 SLOPED = ("prelu",)
 
@@ -76,60 +72,9 @@ class LayerSummary:
         return math.hypot(self.spread, self.mean)
 
 
-@dataclass(frozen=True)
-class Reduced:
-    """One batch of a layer's values, reduced; on the device that holds them.
-
-    Args:
-        examples: Values seen of each unit.
-        sum: Of each unit, (units,), in double precision.
-        squares: Sum of squares over all units.
-        max: Of each unit, (units,).
-        min: Of each unit, (units,).
-        saturated: How many values have next to no local gradient; of a bounded activation only.
-        through: Sum of the local gradients over the largest possible; of a bounded activation or rectifier only.
-    """
-
-    examples: int
-    sum: Array
-    squares: Array
-    max: Array
-    min: Array
-    saturated: Array | None = None
-    through: Array | None = None
-
-
-def reduced(array: Array, unit_axis: int, kind: str) -> Reduced:
-    """The plain implementation, for any array library; `adapters` may have a faster one that tests hold equal to it."""
-    values = _units_last(array, unit_axis)  # (M, units)
-    xp = array_namespace(values)
-    wide = xp.astype(values, xp.float64)
-    saturated = through = None
-    if kind in BOUNDED:
-        local = 1 - wide**2 if kind == "tanh" else 4 * wide * (1 - wide)
-        saturated, through = xp.sum(xp.astype(local < SATURATED, xp.float64)), xp.sum(local)
-    elif kind in RECTIFIED:
-        through = xp.sum(xp.astype(values > 0, xp.float64))
-    return Reduced(
-        examples=int(values.shape[0]),
-        sum=xp.sum(wide, axis=0),
-        squares=xp.sum(wide**2),
-        max=xp.max(values, axis=0),
-        min=xp.min(values, axis=0),
-        saturated=saturated,
-        through=through,
-    )
-
-
-def _units_last(values: Array, axis: int) -> Array:  # (N, units, ...) -> (M, units)
-    xp = array_namespace(values)
-    moved = xp.moveaxis(values, axis, -1)
-    return xp.reshape(moved, (-1, moved.shape[-1]))
-
-
 def _reduction(array: Array) -> Callable[[Array, int, str], Reduced]:
     if is_torch_array(array):
-        from babysit.adapters.pytorch_statistics import reduced as fast
+        from babysit.measuring.reductions.torch import reduced as fast
 
         return fast
     return reduced

@@ -199,10 +199,11 @@ def drawn_anew(bench: "Bench") -> "dict[str, Array]":
     """
     import numpy as np
 
-    from babysit import arrays, traces, weights
+    from babysit import arrays
+    from babysit.measuring import layers, weights
 
     try:
-        found = traces.layers(bench, EXAMPLES)
+        found = layers.layers(bench, EXAMPLES)
         looked = weights.looked_at(bench, found, 0)
     except LostError:
         raise

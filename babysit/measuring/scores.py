@@ -13,7 +13,7 @@ from babysit import arrays
 from babysit.driving.bench import Bench
 from babysit.driving.guard import Driven
 from babysit.errors import Skip
-from babysit.first_loss import SAME
+from babysit.measuring.losses import SAME
 from babysit.tasks import blocks
 from babysit.tasks.classification import Classification
 from babysit.tasks.task import Regression, Task

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from babysit.report import Curve
 
 if TYPE_CHECKING:
+    from babysit.measuring.split_sample import Ignorance
     from babysit.monitoring import Moment
-    from babysit.parts import Ignorance
 
 WINDOW = 20  # losses over which the loss is smoothed; fewer in runs of less than 15 times as many
 FEW = 30  # losses that have no shape yet

@@ -1,0 +1,1 @@
+"""Instruments that two checks or more measure with."""
