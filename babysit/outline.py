@@ -84,7 +84,7 @@ class CheckOutline:
         name: The subcommand.
         summary: The check in one line, the first of its module's docstring.
         order: Its place in the lecture.
-        path: The module's file.
+        path: The file of the module, or of the package.
     """
 
     name: str
@@ -102,7 +102,9 @@ class CheckOutline:
 @functools.cache
 def outlines() -> Mapping[str, CheckOutline]:
     """Every check by name, in the lecture's order."""
-    paths = (path for path in (_PACKAGE / "checks").glob("*.py") if path.stem != "__init__")
+    folder = _PACKAGE / "checks"
+    modules = (path for path in folder.glob("*.py") if path.stem != "__init__")
+    paths = itertools.chain(modules, folder.glob("*/__init__.py"))
     return {found.name: found for found in sorted(map(_outline, paths), key=lambda found: found.order)}
 
 
@@ -116,7 +118,8 @@ def _outline(path: Path) -> CheckOutline:
     head = ast.parse(_DEFINITION.split(path.read_text(encoding="utf-8"), maxsplit=1)[0])
     assigned = (node for node in head.body if isinstance(node, ast.Assign))
     order = next(ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "ORDER")
-    return CheckOutline(path.stem.replace("_", "-"), title(ast.get_docstring(head) or ""), order, path)
+    name = path.parent.name if path.stem == "__init__" else path.stem
+    return CheckOutline(name.replace("_", "-"), title(ast.get_docstring(head) or ""), order, path)
 
 
 @functools.cache
