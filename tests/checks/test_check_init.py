@@ -18,7 +18,8 @@ from trainers import TinyTrainer
 from babysit import Classification, arrays, runner
 from babysit.adapters.numpy import NumpyTrainer
 from babysit.check import find_checks
-from babysit.checks.check_init import Measurement, Settings, Signals
+from babysit.checks.check_init import Measurement, Settings
+from babysit.checks.check_init.schema import Signals
 from babysit.config import Config
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
