@@ -8,9 +8,9 @@ from gradient_programs import Landscape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.differences import DRAWS, Surface
+from babysit.checks.check_grad.finite_differences import DRAWS, Surface
+from babysit.checks.check_grad.slopes import Level, Slope, error_and_doubt
 from babysit.driving.guard import Driven
-from babysit.slopes import Level, Slope, error_and_doubt
 
 LIMIT, MARGIN = 1e-2, 10.0
 BATCH = (np.zeros((4, 1)), np.zeros(4))

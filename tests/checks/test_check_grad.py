@@ -15,12 +15,12 @@ from trainers import TinyTrainer, TracedTrainer
 from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.check_grad import Measurement, Settings
+from babysit.checks.check_grad.schema import Unreached, Update, UsedGradients
+from babysit.checks.check_grad.slopes import Slope, Slopes
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
-from babysit.gradients import Unreached, Update, UsedGradients
 from babysit.lab.faults import FAULTS
 from babysit.lab.layers import ACTIVATIONS
-from babysit.slopes import Slope, Slopes
 
 NAME = "check-grad"
 WRONG = {("wrong-gradient", "error")}

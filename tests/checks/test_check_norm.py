@@ -12,16 +12,15 @@ from processes import ParallelLab, together
 from torch import nn
 from trainers import TinyTrainer, TracedTrainer
 
-from babysit import mixing, modes, norms
 from babysit.check import find_checks
-from babysit.checks.check_norm import Layer, Measurement, Settings
+from babysit.checks.check_norm import Measurement, Settings, batch_coupling, normalization, train_eval
+from babysit.checks.check_norm.schema import Dependence, Layer
 from babysit.driving.bench import Bench
 from babysit.driving.guard import Driven
 from babysit.lab import demo
 from babysit.lab.broken_norm import BatchNormOfEveryBatch, SoftmaxOverBatch
 from babysit.lab.faults import FAULTS
 from babysit.lab.layers import BatchNorm
-from babysit.mixing import Dependence
 
 NAME = "check-norm"
 CHECK = find_checks()[NAME]
@@ -337,8 +336,8 @@ def test_statistics_that_have_settled_follow_the_latest_batch_all_the_same():
 def test_differences_are_those_of_the_running_statistics():
     made = programs.momentum(0.0, raw=True)(0)
     batches = list(made.batches())[:6]
-    training, evaluation = (modes.look(Driven(made), batches, ["1"], training=mode) for mode in (True, False))
-    gap = modes.gap(training.units["1"], evaluation.units["1"])
+    training, evaluation = (train_eval.look(Driven(made), batches, ["1"], training=mode) for mode in (True, False))
+    gap = train_eval.gap(training.units["1"], evaluation.units["1"])
     with torch.no_grad():
         inside = [made._model[0](inputs).double() for inputs, _ in batches]
     mean = torch.stack([x.mean(0) for x in inside]).mean(0)
@@ -355,7 +354,7 @@ def test_differences_are_those_of_the_running_statistics():
 def test_the_loss_in_both_modes():
     made = programs.momentum(0.1)(0)
     batches = list(made.batches())[:3]
-    training, evaluation = (modes.look(Driven(made), batches, ["1"], training=mode) for mode in (True, False))
+    training, evaluation = (train_eval.look(Driven(made), batches, ["1"], training=mode) for mode in (True, False))
     assert training.losses == pytest.approx([float(made.evaluate(b, training=True).loss) for b in batches])
     assert evaluation.losses == pytest.approx([float(made.evaluate(b).loss) for b in batches])
 
@@ -376,7 +375,7 @@ def test_the_loss_in_both_modes():
 )
 def test_layers_are_told_apart_by_what_they_do(make, expected):
     made = make(0)
-    found = norms.probe(Driven(made), Bench(made).subset(16))
+    found = normalization.probe(Driven(made), Bench(made).subset(16))
     assert {norm.name: (norm.units, norm.positions, norm.over_batch) for norm in found} == expected
 
 
@@ -411,7 +410,7 @@ def test_layers_are_told_apart_in_other_precisions(dtype):
 
 def seen_layers(make):
     made = make(0)
-    return [(norm.name, norm.over_batch) for norm in norms.probe(Driven(made), Bench(made).subset(16))]
+    return [(norm.name, norm.over_batch) for norm in normalization.probe(Driven(made), Bench(made).subset(16))]
 
 
 def test_values_count_examples_and_positions_of_a_usual_batch():
@@ -430,7 +429,7 @@ def test_the_biases_that_do_nothing_have_no_gradient():
 
 def test_each_half_keeps_what_the_other_replaces():
     for n in (2, 3, 10):
-        (kept, places), (others, other_places) = mixing.mixes(n)
+        (kept, places), (others, other_places) = batch_coupling.mixes(n)
         assert sorted(kept + others) == list(range(n))
         for stay, batch in ((kept, places), (others, other_places)):
             assert [batch[i] for i in stay] == list(stay)

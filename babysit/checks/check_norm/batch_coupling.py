@@ -3,12 +3,12 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
 from babysit import arrays
+from babysit.checks.check_norm.schema import Dependence
 from babysit.errors import LostError, TargetError
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
@@ -18,27 +18,6 @@ if TYPE_CHECKING:
 COMPARED = 4096  # of an example's scores; those of a language model are millions
 SMALLEST = 0.01  # of the scores' size, which counts as their variation at least, so that rounding is no change
 ROUNDING = 1e-6  # of the scores' size, under which they don't vary at all; single precision's epsilon is 1.2e-7
-
-
-@dataclass(frozen=True)
-class Dependence:
-    """How the scores of examples change when the others of their batch are replaced by copies of them.
-
-    Args:
-        change: The largest change, over how much scores vary from example to example; NaN where it can't be told.
-        noise: The same between two equal evaluations.
-        vary: Whether the scores vary over the examples.
-        reason: Why it can't be told; empty where it can.
-    """
-
-    change: float = math.nan
-    noise: float = math.nan
-    vary: bool = True
-    reason: str = ""
-
-    def beyond(self, tolerance: float) -> bool:
-        """Whether scores change more than this, and more than a second evaluation changes them."""
-        return self.change > tolerance + 3 * self.noise
 
 
 def dependence(trainer: "Driven", batch: Batch, *, training: bool = False) -> Dependence:

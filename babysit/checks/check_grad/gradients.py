@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.differences import CLOSE, DRAWS, Surface
+from babysit.checks.check_grad.finite_differences import CLOSE, DRAWS, Surface
+from babysit.checks.check_grad.schema import Unreached, Update, UsedGradients
+from babysit.checks.check_grad.slopes import RESOLVED, Slope, Slopes
 from babysit.driving.updates import CALLS
 from babysit.errors import Skip
-from babysit.slopes import RESOLVED, Slope, Slopes
 
 if TYPE_CHECKING:
-    from babysit.checks.check_grad import Settings
+    from babysit.checks.check_grad.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch
@@ -20,53 +21,6 @@ if TYPE_CHECKING:
 SAME = 1e-4  # share of itself by which a loss may differ from pass to pass: summed in another order, no more than that
 REST = 30  # passes in which what a training pass carries along comes to rest; the power method gains a digit in a few
 FINEST = 1e-14  # squared share of an update's gradient that is rounding, in single precision
-
-
-@dataclass(frozen=True)
-class Unreached:
-    """A parameter that got no gradient of the data loss, whenever it was looked at.
-
-    Args:
-        parameter: Its name.
-        absent: Whether it had none at all; else it had zeros.
-        moves: Slopes of the data loss along moves at random, the steepest of each time.
-    """
-
-    parameter: str
-    absent: bool
-    moves: tuple[Slope, ...]
-
-
-@dataclass(frozen=True)
-class Update:
-    """The gradient that an update used, as a combination of the one that was due and the one before.
-
-    Args:
-        own: How much of it is the gradient of the update's own batches, summed up where it takes several.
-        earlier: How much of it is the gradient that the update before used.
-        doubt: By how much the latter may be off.
-        rest: Share of its length that neither explains.
-    """
-
-    own: float
-    earlier: float
-    doubt: float
-    rest: float
-
-
-@dataclass(frozen=True)
-class UsedGradients:
-    """The gradients of some updates, and what a step leaves behind.
-
-    Args:
-        updates: Of the second update on.
-        left: How much of the first step's gradient was left in the next one taken at the same place; NaN if unknown.
-        left_rest: Share of what was left that this does not explain.
-    """
-
-    updates: tuple[Update, ...]
-    left: float
-    left_rest: float
 
 
 @dataclass(frozen=True)

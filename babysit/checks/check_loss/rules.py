@@ -1,232 +1,12 @@
-"""Is the first loss the chance loss?
-
-Before any learning, with regularization off, a network knows nothing, and the loss of knowing nothing can be
-computed: ln C for a softmax over C classes. Another number means that something between the data and the loss
-is not what you think (CS231n, lecture 6, "babysitting the learning process", step 1).
-"""
+"""What `check-loss` finds."""
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from babysit import first_loss
-from babysit.check import certain, rule, setting
-from babysit.driving.budget import Needs, evaluations
-from babysit.measuring.losses import mean_loss, standard_error
-from babysit.report import Exhibit, Fact, Finding
-
-if TYPE_CHECKING:
-    from babysit.driving.bench import Bench
-    from babysit.driving.guard import Driven
-    from babysit.measuring import scores
-    from babysit.trainer import Batch
-
-ORDER = 50
-BLOCKED_BY = ("state-not-restored", "ranks-diverge")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of `check-loss`."""
-
-    examples: int = setting(
-        512,
-        "training examples evaluated, in 16 batches at most; more only where one batch is larger",
-        least=2,
-        option=True,
-        measures=True,
-    )
-    score_bytes: int = setting(
-        64 * 2**20,
-        "bytes, in double precision, of a batch's scores whose spread is taken; where a batch has more, as those of "
-        "language models have, so many positions are drawn: 167 of a vocabulary of 50,257, whose spread is then known "
-        "to a thousandth",
-        least=8,
-        measures=True,
-    )
-    sigmas: float = setting(
-        3.0, "standard errors of the mean loss that count as sampling noise; 3 leave 1 false alarm in 370", above=0.0
-    )
-    large_spread: float = setting(
-        3.0,
-        "spread of the scores that earns a warning, a variance of 9. He's initialization on standardized inputs gives "
-        "2; a last layer of 16 inputs has twice that by luck (1 + 3 sqrt(2 / 16)), and correlated inputs twice again",
-        above=0.0,
-    )
-    huge_spread: float = setting(
-        4.5, "spread of the scores that is an error: ten times the variance of He's initialization", above=0.0
-    )
-    luck: float = setting(
-        0.2,
-        "share of the chance loss by which an untrained network may lie below it: its one random function may agree "
-        "with the labels by accident, as far as its scores spread; the embedded network strays by 4 % over ten seeds",
-        above=0.0,
-        most=1.0,
-    )
-    stated: float = setting(
-        0.1, "share of a stated chance loss that is let pass where the spread of the scores says nothing", above=0.0
-    )
-    summed: float = setting(
-        0.05,
-        "relative gap up to which two halves add up to the whole; the halves of a mean miss it by the whole itself",
-        above=0.0,
-        most=0.5,
-    )
-    steps: int = setting(
-        20,
-        "updates before a loss that ignores its inputs is called so; a head that starts at zero ignores them at first",
-        measures=True,
-    )
-    resolution: float = setting(
-        1e-6, "relative change of a loss that float32 can't tell from none (its epsilon is 1.2e-7)", above=0.0
-    )
-
-
-def needs(settings: Settings, batch: int) -> Needs:
-    """The examples, evaluated twice, and a few batches more."""
-    return Needs(*(2 * evaluations(settings.examples, batch) + 3,) * 2)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The first loss, and what surrounds it. Losses are without regularization.
-
-    Args:
-        task: Name of the task.
-        metric: Name of its metric.
-        examples: Examples behind the losses.
-        training_loss: Mean loss in training mode.
-        evaluation_loss: Mean loss in evaluation mode.
-        standard_error: Of the training-mode loss, from the differences between batches.
-        not_finite: Batches whose loss is not finite, of those evaluated.
-        batches: Batches evaluated.
-        finite_inputs: Whether all inputs are finite.
-        finite_scores: Whether all scores are finite.
-        chance: The legal first losses by reason.
-        spread: Spread of the scores: of the logits about their mean, or of predictions in units of the targets' RMS.
-        excess: What scores of this spread add to the chance loss when they know nothing.
-        luck: What the scores' accidental agreement with the targets is worth, in loss; NaN where it can't be told.
-        score: The metric before any learning; NaN where there is none.
-        best_constant_score: The metric of the best constant prediction; NaN where there is none.
-        reference_loss: The task's standard loss of these scores; NaN where there is none.
-        probability_loss: The standard loss if the scores were probabilities; NaN where there is none.
-        probabilities: Whether every row of scores is a probability distribution, or comes out of a sigmoid.
-        whole_loss: Loss of one batch in evaluation mode.
-        half_losses: Losses of its two halves.
-        permuted_loss: Loss with the inputs moved against the targets.
-        zeroed_loss: Loss with the inputs set to zero.
-        paired_loss: Loss of the same examples as they are.
-        steps: Updates made before these three; 0 where the loss depends on the inputs from the start.
-        inputs_vary: Whether any input differs between examples.
-        task_problem: What speaks against the stated task; empty if nothing does.
-        own_loss: Whether the loss is none of the task's errors of these scores, standard or broadcast.
-    """
-
-    task: str
-    metric: str
-    examples: int
-    training_loss: float
-    evaluation_loss: float
-    standard_error: float
-    not_finite: int
-    batches: int
-    finite_inputs: bool
-    finite_scores: bool
-    chance: Mapping[str, float]
-    spread: float
-    excess: float
-    luck: float
-    score: float
-    best_constant_score: float
-    reference_loss: float
-    probability_loss: float
-    probabilities: bool
-    whole_loss: float
-    half_losses: tuple[float, float]
-    permuted_loss: float
-    zeroed_loss: float
-    paired_loss: float
-    steps: int
-    inputs_vary: bool
-    task_problem: str
-    own_loss: bool
-
-
-def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Evaluate in both modes, cut a batch in halves, and break the tie between inputs and targets."""
-    from babysit import arrays
-
-    batches = bench.first_batches(settings.examples)
-    sizes = [arrays.count(batch) for batch in batches]
-    with bench.borrowed(scale=0.0) as trainer:
-        losses, seen, finite_scores = _first_losses(trainer, batches, settings)
-        evaluated = [trainer.evaluate(batch).loss for batch in batches]
-        whole, halves = first_loss.halves_of(trainer, batches[0])
-    paired, permuted, zeroed, steps = first_loss.without_pairs(bench, settings)
-    return Measurement(
-        task=seen.task.name,
-        metric=seen.task.metric,
-        examples=sum(sizes),
-        training_loss=mean_loss(losses, sizes),
-        evaluation_loss=mean_loss(evaluated, sizes),
-        standard_error=standard_error(losses, sizes, halves),
-        not_finite=sum(not math.isfinite(loss) for loss in losses),
-        batches=len(losses),
-        finite_inputs=all(arrays.tree_finite(inputs) for inputs, _ in batches),
-        finite_scores=finite_scores,
-        chance=seen.chance,
-        spread=seen.spread,
-        excess=seen.excess,
-        luck=seen.luck,
-        score=seen.score,
-        best_constant_score=seen.best_constant_score,
-        reference_loss=seen.reference_loss,
-        probability_loss=seen.probability_loss,
-        probabilities=seen.distributions or first_loss.ends_in_sigmoid(bench),
-        whole_loss=whole,
-        half_losses=halves,
-        permuted_loss=permuted,
-        zeroed_loss=zeroed,
-        paired_loss=paired,
-        steps=steps,
-        inputs_vary=arrays.varies(bench.subset(settings.examples)[0]),
-        task_problem=seen.problem,
-        own_loss=seen.own_loss,
-    )
-
-
-def _first_losses(
-    trainer: "Driven", batches: "list[Batch]", settings: Settings
-) -> "tuple[list[float], scores.Look, bool]":
-    """The loss of each batch in training mode, what all scores say, and whether they are finite; none are kept."""
-    from babysit import arrays
-    from babysit.measuring import scores
-
-    summary = scores.Summary(trainer.task, [targets for _, targets in batches], settings.score_bytes)
-    losses: list[float] = []
-    finite = True
-    for number, batch in enumerate(batches):
-        output = trainer.evaluate(batch, training=True)
-        losses.append(output.loss)
-        finite = finite and (output.scores is None or arrays.all_finite(output.scores))
-        summary.add(output.scores, number, output.loss)
-    return losses, summary.found(mean_loss(losses, [arrays.count(batch) for batch in batches])), finite
-
-
-def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
-    """The first loss beside what it should be."""
-    noise = settings.sigmas * measured.standard_error
-    yield Fact(
-        "first loss, training mode", f"{measured.training_loss:.4g} ± {noise:.2g} ({measured.examples} examples)"
-    )
-    yield Fact("first loss, evaluation mode", f"{measured.evaluation_loss:.4g}")
-    for reason, value in measured.chance.items():
-        yield Fact(f"chance: {reason}", f"{value:.4g}")
-    if math.isfinite(measured.excess):
-        yield Fact("spread of the scores", f"{measured.spread:.3g}, which may add {measured.excess:.3g}")
-    if math.isfinite(measured.score):
-        yield Fact(f"{measured.metric} before learning", f"{measured.score:.3g}")
+from babysit.check import certain, rule
+from babysit.checks.check_loss import schema
+from babysit.checks.check_loss.schema import Measurement, Settings, ignored, judged_loss
+from babysit.report import Finding
 
 
 @rule
@@ -372,9 +152,9 @@ def inputs_ignored(measured: Measurement, settings: Settings) -> Iterator[Findin
     """
     three = (measured.paired_loss, measured.permuted_loss, measured.zeroed_loss)
     alike = measured.examples > 1 and not measured.inputs_vary and math.isfinite(measured.paired_loss)
-    if alike or first_loss.ignored(*three, settings.resolution):
+    if alike or ignored(*three, settings.resolution):
         cause = "" if measured.inputs_vary else " The inputs are the same for every example."
-        zeroed = ", moved against the targets, or all zero" if first_loss.ignored(*three, settings.resolution) else ""
+        zeroed = ", moved against the targets, or all zero" if ignored(*three, settings.resolution) else ""
         yield inputs_ignored.error(
             f"after {measured.steps} steps the loss is {measured.paired_loss:.6g} with the inputs as they are"
             f"{zeroed or ' or moved against the targets'}.{cause}",
@@ -402,7 +182,7 @@ def confident_at_init(measured: Measurement, settings: Settings) -> Iterator[Fin
     """
     chance = max(measured.chance.values(), default=math.nan)
     excess = measured.training_loss - chance
-    noise = first_loss.noise(measured, settings)
+    noise = schema.noise(measured, settings)
     if not math.isfinite(measured.spread) or not excess > noise or measured.spread <= settings.large_spread:
         return
     find = confident_at_init.error if measured.spread > settings.huge_spread else confident_at_init.warning
@@ -434,7 +214,7 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
     References: CS231n, course notes "neural networks 3", sanity checks; lecture 6, slide "double check that the
     loss is reasonable".
     """
-    loss, noise = first_loss.judged_loss(measured), first_loss.noise(measured, settings)
+    loss, noise = judged_loss(measured), schema.noise(measured, settings)
     if not math.isfinite(loss) or not measured.chance:
         return
     least, most = min(measured.chance.values()), max(measured.chance.values())
@@ -451,7 +231,7 @@ def unexpected_initial_loss(measured: Measurement, settings: Settings) -> Iterat
             suggestion="Compute the loss of one example by hand from its scores and its target.",
             **evidence,
         )
-    agreement = first_loss.agreement(measured, settings, least)
+    agreement = schema.agreement(measured, settings, least)
     below = least - agreement - noise - settings.resolution * abs(least)
     if loss < below:
         trained = measured.reference_loss < below and measured.score > measured.best_constant_score

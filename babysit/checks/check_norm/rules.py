@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import certain, rule
-from babysit.modes import NEGLIGIBLE, SHRINKS
+from babysit.checks.check_norm.schema import NEGLIGIBLE, SHRINKS
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.check_norm import Layer, Measurement, Settings
+    from babysit.checks.check_norm.schema import Layer, Measurement, Settings
 
 NEVER = 1e-6  # momentum that single precision can't tell from none
 

@@ -7,15 +7,16 @@ meanwhile tells how fast they follow the batches.
 import itertools
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
 from babysit import arrays
+from babysit.checks.check_norm.normalization import rows
+from babysit.checks.check_norm.schema import NEGLIGIBLE, SHRINKS, Look, Units
 from babysit.errors import Skip
-from babysit.norms import rows
 from babysit.trainer import Batch, ForwardOnly, Record
 
 if TYPE_CHECKING:
@@ -23,46 +24,11 @@ if TYPE_CHECKING:
     from babysit.driving.guard import Driven
 
 ROUNDS = 10  # of settling at most: 300 steps leave 5 % of a gap at Keras's momentum of 0.01
-SHRINKS = 0.9  # running statistics still settle where the gap falls below this share of itself within a round
-NEGLIGIBLE = 0.1  # share of what training gained, up to which nobody waits for a gap to shrink
 ROUNDING = 1e-5  # relative difference of losses that are the same; single precision's own is 1e-6
 # Share of its spread by which a unit must stand apart in the two modes, and no less than single batches scatter: of
 # that, running statistics at a momentum of 0.1 keep sqrt(0.1 / 1.9), a quarter.
 APART = 0.1
 LEAST_SCATTER = 0.01  # of a unit's mean over batches, in spreads: that of batches of 10,000 values
-
-
-@dataclass(frozen=True)
-class Units:
-    """Statistics of a layer's units in each of several batches, in NumPy arrays (batches, units).
-
-    Args:
-        values: Values of each unit in a batch.
-        mean: Means.
-        variance: Variances.
-    """
-
-    values: int
-    mean: Any
-    variance: Any
-
-
-@dataclass(frozen=True)
-class Look:
-    """Some batches in one mode.
-
-    Args:
-        losses: Data loss of each batch.
-        units: By the name of the norm, what comes out of it.
-    """
-
-    losses: tuple[float, ...]
-    units: Mapping[str, Units]
-
-    @property
-    def loss(self) -> float:
-        """The mean over the batches."""
-        return statistics.fmean(self.losses)
 
 
 def look(trainer: "Driven", batches: Sequence[Batch], names: Collection[str], *, training: bool) -> Look:

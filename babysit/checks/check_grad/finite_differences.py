@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from array_api_compat import array_namespace, device
 
 from babysit import arrays
-from babysit.slopes import LOUD, Level, Line, Slopes
+from babysit.checks.check_grad.slopes import LOUD, Level, Line, Slopes
 
 if TYPE_CHECKING:
     from babysit.driving.guard import Driven

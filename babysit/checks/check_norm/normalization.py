@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from array_api_compat import array_namespace
 
 from babysit import arrays
+from babysit.checks.check_norm.batch_coupling import mixes
 from babysit.measuring.unit_statistics import CONSTANT
-from babysit.mixing import mixes
 from babysit.trainer import Array, Batch, ForwardOnly, Record
 
 if TYPE_CHECKING:
