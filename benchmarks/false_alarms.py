@@ -35,31 +35,30 @@ import optuna
 from numpy.random import Generator
 from scipy.stats import binom
 
-from babysit import leaks
 from babysit.checks import check_activations, check_data, check_loss, check_parallel, lr_scan, search, train
-from babysit.exchange import exchange, with_exchanged_targets
-from babysit.features import Features
-from babysit.input_rules import per_batch_preprocessing
-from babysit.label_rules import missing_classes, unshuffled_batches
+from babysit.checks.check_data import leaks
+from babysit.checks.check_data.input_rules import per_batch_preprocessing
+from babysit.checks.check_data.label_rules import missing_classes, unshuffled_batches
+from babysit.checks.check_data.split_comparison import LEVEL, compared
+from babysit.checks.check_data.split_rules import split_statistics_differ
+from babysit.checks.check_data.statistics.features import Features
+from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
+from babysit.checks.lr_scan.permutation_test import exchange, with_exchanged_targets
+from babysit.checks.lr_scan.schema import Sweep, Trial, falls
+from babysit.checks.lr_scan.usable_rates import confirmed, leading
 from babysit.measuring import curves, scores
 from babysit.measuring.losses import mean_loss, standard_error
 from babysit.measuring.significance import fall_error, normal_tail
 from babysit.measuring.split_sample import Ignorance
 from babysit.measuring.unit_statistics import LayerSummary
 from babysit.monitoring import Moment
-from babysit.rate_search import Sweep
 from babysit.report import Severity
 from babysit.search_rules import best_at_edge, one_seed_winner
-from babysit.short_runs import Trial, falls
 from babysit.space import ALARM, LEADERS, Parameter, leaning
-from babysit.split_rules import split_statistics_differ
-from babysit.splits import LEVEL, compared
 from babysit.stages import again, coarse, fine, grid
-from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks.task import Classification, Regression, Task
 from babysit.trials import Outcome
 from babysit.trials import Trial as Tried
-from babysit.usable_rates import confirmed, leading
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SURE = 1e-3  # chance at which so many alarms are more than the rate that is stated explains

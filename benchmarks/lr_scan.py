@@ -38,9 +38,9 @@ from unlearnable import UNLEARNABLE
 
 from babysit import seeds
 from babysit.checks import lr_scan
+from babysit.checks.lr_scan.usable_rates import suggestion, usable_range
 from babysit.driving.bench import Bench
 from babysit.trainer import Batch, Trainer
-from babysit.usable_rates import suggestion, usable_range
 
 torch.set_num_threads(1)
 UPDATES, FAILED = 200, 1.0

@@ -6,8 +6,8 @@ from dataclasses import replace
 from trainers import TinyTrainer
 
 from babysit.checks.lr_scan import Measurement
-from babysit.exchange import Exchange
-from babysit.short_runs import Trial, best
+from babysit.checks.lr_scan.permutation_test import Exchange
+from babysit.checks.lr_scan.schema import Trial, best
 
 
 def trial(rate, fall, error=0.01, score=0.1, steps=20):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from babysit.exchange import Exchange, exchange, with_exchanged_targets
+from babysit.checks.lr_scan.permutation_test import Exchange, exchange, with_exchanged_targets
 from babysit.measuring.significance import gap_error
 
 

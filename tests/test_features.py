@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from babysit.arrays import channel_axis
-from babysit.extremes import Extremes
-from babysit.features import Features
-from babysit.moments import Moments
+from babysit.checks.check_data.statistics.extremes import Extremes
+from babysit.checks.check_data.statistics.features import Features
+from babysit.checks.check_data.statistics.moments import Moments
 
 RNG = np.random.default_rng(0)
 

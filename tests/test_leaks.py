@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from babysit import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.arrays import differing
+from babysit.checks.check_data.leaks import columns, lost_ties, sight
 from babysit.driving.bench import Bench
-from babysit.leaks import columns, lost_ties, sight
 
 torch.set_num_threads(1)
 

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from babysit import Classification
 from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.checks.lr_scan import Settings, measure
+from babysit.checks.lr_scan.schema import falls
+from babysit.checks.lr_scan.usable_rates import suggestion
 from babysit.driving.bench import Bench
-from babysit.short_runs import falls
-from babysit.usable_rates import suggestion
 
 CLOSE = 0.25  # decades
 MOMENTUM = functools.partial(torch.optim.SGD, momentum=0.9)

@@ -7,10 +7,10 @@ import pytest
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit.checks.lr_scan import Settings, measure
+from babysit.checks.lr_scan.no_progress import obstacle
+from babysit.checks.lr_scan.short_runs import Runs
 from babysit.driving.bench import Bench
 from babysit.errors import LostError, Skip, TargetError
-from babysit.obstacles import obstacle
-from babysit.short_runs import Runs
 
 NO_UPDATE = "no step reported an update"
 NO_GRADIENT = "the loss reaches no parameter"

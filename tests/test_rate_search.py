@@ -9,10 +9,11 @@ from rate_trials import Sometimes, exploded, trial
 from trainers import TinyTrainer
 
 from babysit.checks.lr_scan import Settings
+from babysit.checks.lr_scan.permutation_test import Exchange
+from babysit.checks.lr_scan.rate_search import Search, sweep
+from babysit.checks.lr_scan.schema import Sweep
+from babysit.checks.lr_scan.short_runs import Runs
 from babysit.driving.bench import Bench
-from babysit.exchange import Exchange
-from babysit.rate_search import Search, Sweep, sweep
-from babysit.short_runs import Runs
 
 # The sweep
 

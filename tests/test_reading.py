@@ -6,9 +6,9 @@ import torch
 from data_programs import cut, handed
 
 from babysit import Classification
+from babysit.checks.check_data.split_reader import Split
 from babysit.driving.bench import Bench
 from babysit.errors import TargetError
-from babysit.reading import Split
 
 TASK = Classification(3)
 
@@ -85,7 +85,7 @@ def test_whole_batches_up_to_so_many_examples(examples, seen, whole):
 
 
 def test_no_more_than_a_gibibyte(monkeypatch):
-    monkeypatch.setattr("babysit.reading.MOST_BYTES", 20 * 4 * 8)
+    monkeypatch.setattr("babysit.checks.check_data.split_reader.MOST_BYTES", 20 * 4 * 8)
     found = read(cut(inputs(), LABELS, 20))
     assert (found.examples, found.whole) == (20, False)
 

@@ -10,10 +10,11 @@ from trainers import TinyTrainer, blobs
 
 from babysit import Output, arrays
 from babysit.checks.lr_scan import Settings
+from babysit.checks.lr_scan.permutation_test import with_exchanged_targets
+from babysit.checks.lr_scan.schema import Trial, best, falls
+from babysit.checks.lr_scan.short_runs import COMPARED, ORDERS, After, Runs, parted, total_losses
 from babysit.driving.bench import Bench
 from babysit.driving.updates import CALLS
-from babysit.exchange import with_exchanged_targets
-from babysit.short_runs import COMPARED, ORDERS, After, Runs, Trial, best, falls, parted, total_losses
 
 
 def pool(batches, size):

@@ -15,6 +15,9 @@ from scipy import stats
 
 import babysit
 from babysit.checks.lr_scan import Settings
+from babysit.checks.lr_scan.schema import Trial, falls
+from babysit.checks.lr_scan.short_runs import COMPARED
+from babysit.checks.lr_scan.usable_rates import confirmed
 from babysit.measuring.significance import (
     between_groups_deviate,
     binomial_tail,
@@ -28,8 +31,6 @@ from babysit.measuring.significance import (
     student_quantile,
     widening,
 )
-from babysit.short_runs import COMPARED, Trial, falls
-from babysit.usable_rates import confirmed
 
 BATCHES_MANY_LOST = [1000.0, *[1.0] * 63], [900.0, *[1.1] * 63]  # one falls by a tenth, 63 rise by a tenth
 

@@ -9,8 +9,8 @@ import pytest
 from data_programs import standardized, stretched
 from scipy.stats import ttest_ind
 
-from babysit.features import Features
-from babysit.splits import LEVEL, compared, overlap
+from babysit.checks.check_data.split_comparison import LEVEL, compared, overlap
+from babysit.checks.check_data.statistics.features import Features
 
 
 def read(x, *, whole=True, distinct=None, size=64):

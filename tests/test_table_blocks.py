@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit import Binary, Classification, LanguageModel, Regression
-from babysit.exchange import with_exchanged_targets
+from babysit.checks.check_data.leaks import columns, lost_ties
+from babysit.checks.check_data.split_reader import Split
+from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
+from babysit.checks.lr_scan.permutation_test import with_exchanged_targets
 from babysit.floors import floor
-from babysit.leaks import columns, lost_ties
 from babysit.measuring.treatments import standardizer
-from babysit.reading import Split
-from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks import blocks
 
 RNG = np.random.default_rng(0)

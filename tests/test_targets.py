@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import f, norm
 
 from babysit import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
-from babysit.targets import BatchOrder, LabelCounts
+from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
 
 RNG = np.random.default_rng(0)
 TEN = Classification(10)

@@ -7,7 +7,7 @@ import pytest
 from rate_trials import BLIND, EXPLODED, HEALTHY, exploded, repeated, trial
 
 from babysit.checks.lr_scan import Settings
-from babysit.usable_rates import (
+from babysit.checks.lr_scan.usable_rates import (
     averaged,
     best_fall,
     confirmed,

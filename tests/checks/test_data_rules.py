@@ -8,7 +8,7 @@ from faults import judged_whatever_the_numbers
 
 from babysit.check import find_checks
 from babysit.checks.check_data import Measurement, Settings
-from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
+from babysit.checks.check_data.summaries import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
 
 LEAF = Leaf(
     name="inputs",

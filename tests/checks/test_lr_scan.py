@@ -11,10 +11,10 @@ from trainers import TinyTrainer, blobs
 
 from babysit import Output
 from babysit.check import find_checks
+from babysit.checks.lr_scan.rate_search import Search
+from babysit.checks.lr_scan.usable_rates import suggestion, usable_range
 from babysit.errors import Skip, TargetError
-from babysit.rate_search import Search
 from babysit.tasks.task import Binary
-from babysit.usable_rates import suggestion, usable_range
 
 NAME = "lr-scan"
 NONE = {("no-usable-learning-rate", "error")}

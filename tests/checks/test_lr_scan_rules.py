@@ -9,7 +9,7 @@ from rate_trials import BLIND, EXPLODED, HEALTHY, exploded, repeated, trial, wit
 
 from babysit.check import find_checks
 from babysit.checks.lr_scan import Settings
-from babysit.rate_search import Sweep
+from babysit.checks.lr_scan.schema import Sweep
 from babysit.report import Curve, Fact
 
 CHECK = find_checks()["lr-scan"]

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from babysit.arrays import channel_axis
-from babysit.dataset import Leaf
-from babysit.extremes import Extremes
-from babysit.moments import Moments
+from babysit.checks.check_data.statistics.extremes import Extremes
+from babysit.checks.check_data.statistics.moments import Moments
+from babysit.checks.check_data.summaries import Leaf
 
 Array: TypeAlias = Any
 RARE = 0.1  # spread over range, under which a column hardly ever leaves one value: a yes in less than 1 % of examples

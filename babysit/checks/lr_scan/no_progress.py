@@ -7,7 +7,7 @@ from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
 
 if TYPE_CHECKING:
-    from babysit.short_runs import Runs
+    from babysit.checks.lr_scan.short_runs import Runs
 
 LOOKED = 4  # updates, after which something must have moved
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import certain, rule
-from babysit.dataset import Leaf
+from babysit.checks.check_data.summaries import Leaf
 from babysit.measuring.significance import chi2_lower_tail
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.check_data import Measurement, Settings
+    from babysit.checks.check_data.schema import Measurement, Settings
 
 
 def _feature(leaf: Leaf, index: int) -> str:

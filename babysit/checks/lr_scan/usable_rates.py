@@ -6,10 +6,10 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from babysit.short_runs import Trial, best, falls
+from babysit.checks.lr_scan.schema import Trial, best, falls
 
 if TYPE_CHECKING:
-    from babysit.checks.lr_scan import Measurement, Settings
+    from babysit.checks.lr_scan.schema import Measurement, Settings
 
 
 def averaged(trials: Sequence[Trial], repeats: Sequence[Trial]) -> list[Trial]:

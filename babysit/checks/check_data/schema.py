@@ -1,58 +1,10 @@
-"""Are the data finite, centered, of one scale, rightly labelled, shuffled, and prepared alike in both splits?
-
-One pass over each split as the program's own loader gives it, ahead of any training (CS231n, lecture 6, "data
-preprocessing"): inputs and targets, feature by feature, label by label, batch by batch.
-"""
+"""What can be set of `check-data`, and what it measures."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from babysit.check import setting
-from babysit.dataset import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
-from babysit.errors import LostError, Skip, TargetError
-from babysit.input_rules import (
-    constant_features,
-    feature_scales_differ,
-    inputs_badly_scaled,
-    inputs_not_centered,
-    inputs_not_finite,
-    per_batch_preprocessing,
-)
-from babysit.label_rules import (
-    class_imbalance,
-    labels_out_of_range,
-    missing_classes,
-    targets_badly_scaled,
-    unshuffled_batches,
-)
-from babysit.leak_rules import target_leak
-from babysit.report import Exhibit, Fact, Table
-from babysit.split_rules import split_overlap, split_statistics_differ
-
-if TYPE_CHECKING:
-    from babysit.driving.bench import Bench
-    from babysit.reading import Split
-
-ORDER = 10
-BLOCKED_BY = ()
-RULES = (
-    inputs_not_finite,
-    labels_out_of_range,
-    target_leak,
-    constant_features,
-    feature_scales_differ,
-    inputs_badly_scaled,
-    inputs_not_centered,
-    missing_classes,
-    split_statistics_differ,
-    split_overlap,
-    unshuffled_batches,
-    per_batch_preprocessing,
-    class_imbalance,
-    targets_badly_scaled,
-)
+from babysit.checks.check_data.summaries import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
 
 
 @dataclass(frozen=True)
@@ -206,77 +158,3 @@ class Measurement:
     def labelled(self, split: str) -> Labels | None:
         """The split's labels, where their classes were counted."""
         return next((found for found in self.labels if found.split == split and any(found.counts)), None)
-
-
-def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Go through both splits; of several ranks, the first one's share stands for all."""
-    from babysit import leaks, splits
-    from babysit.reading import Split
-
-    train = Split("train", bench.task).read(bench, settings.examples)
-    val = Split("val", bench.task).read(bench, settings.examples)
-    if not train.examples:
-        bench.pool()  # says what is wrong with that
-    both = (train, val) if val.examples else (train,)
-    ids = _ids(bench, train)
-    shared = [name for name in train.inputs if name in val.inputs and name not in ids]
-    found = (splits.compared(name, train, val, shift=settings.shift, ratio=settings.ratio) for name in shared)
-    measured = Measurement(
-        inputs=tuple(x.summary(name, s.name, ids=name in ids) for s in both for name, x in s.inputs.items()),
-        targets=tuple(x.summary(name, s.name) for s in both for name, x in s.targets.items()),
-        labels=tuple(labels for s in both if (labels := s.labels.summary(s.name)) is not None),
-        order=train.order.summary(),
-        whole=tuple(s.name for s in both if s.whole),
-        comparisons=tuple(comparison for comparison in found if comparison is not None),
-        overlap=splits.overlap(train.digests, val.digests) if val.examples else None,
-        holding=leaks.columns(bench.pool(), bench.task),
-        ties=leaks.lost_ties(bench.pool(), bench.pool("val"), bench.task) if val.examples else (),
-        sight=leaks.sight(bench),
-        is_regression=bench.task.name == "regression",
-        is_text=bench.task.name == "language-model",
-    )
-    stated: Measurement = bench.trainer.ranks.gather(measured)[0]
-    return stated
-
-
-def _ids(bench: "Bench", train: "Split") -> set[str]:
-    """Names of the integer inputs that are names of words or categories: where the network looks rows up."""
-    from babysit.measuring.layers import layers
-
-    if not train.integers or bench.task.name == "language-model":
-        return train.integers
-    try:
-        calls = layers(bench, 512).calls.values()  # as many as the checks of the layers look at by default
-    except LostError:
-        raise
-    except (Skip, TargetError):  # a label out of range fails the loss, and is to be found all the same
-        return train.integers
-    return train.integers if any(call.kind == "linear" and not call.fed for call in calls) else set()
-
-
-def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
-    """The arrays of both splits, and the labels."""
-    for labels in measured.labels:
-        if sum(labels.counts):
-            share = max(labels.counts) / sum(labels.counts)
-            entropy = f"entropy {labels.entropy:.3g}, that of equal shares {math.log(labels.classes):.3g}"
-            yield Fact(f"labels, {labels.split}", f"{labels.classes} classes, the commonest {share:.0%}; {entropy}")
-    if measured.order is not None:
-        yield Fact("targets' variance between batches", f"{max(0.0, measured.order.share):.0%} beyond chance")
-    if measured.overlap is not None:
-        overlap = measured.overlap
-        yield Fact("validation examples in training", f"{overlap.common} of {overlap.examples}")
-    columns = ("array", "split", "examples", "shape", "mean ± spread", "from", "to")
-    rows = (
-        (
-            leaf.name,
-            leaf.split,
-            f"{leaf.examples}{'' if leaf.split in measured.whole else '+'}",
-            " x ".join(map(str, leaf.shape)) or "-",
-            "names" if leaf.ids else f"{leaf.mean:.3g} ± {leaf.spread:.3g}",
-            f"{leaf.least:.4g}",
-            f"{leaf.most:.4g}",
-        )
-        for leaf in (*measured.inputs, *measured.targets)
-    )
-    yield Table("arrays", columns, tuple(rows))

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import certain, rule
-from babysit.dataset import some
+from babysit.checks.check_data.summaries import some
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.check_data import Measurement, Settings
+    from babysit.checks.check_data.schema import Measurement, Settings
 
 
 @certain

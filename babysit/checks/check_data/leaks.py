@@ -8,9 +8,9 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
-from babysit.dataset import Sight, Tie
+from babysit.checks.check_data.statistics.features import Array
+from babysit.checks.check_data.summaries import Sight, Tie
 from babysit.errors import LostError, Skip, TargetError
-from babysit.features import Array
 from babysit.tasks.blocks import column_blocks, row_pieces
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from babysit.checks.lr_scan.permutation_test import Exchange, exchange, with_exchanged_targets
+from babysit.checks.lr_scan.schema import Trial
 from babysit.driving.updates import updates_of
-from babysit.exchange import Exchange, exchange, with_exchanged_targets
 from babysit.measuring.significance import fall_error
 
 if TYPE_CHECKING:
-    from babysit.checks.lr_scan import Settings
+    from babysit.checks.lr_scan.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
     from babysit.trainer import Batch
@@ -22,27 +23,6 @@ COMPARED = 8  # batches whose losses are compared, at least; with fewer, Student
 TARGETS, LEAST_COMPARED, MOST_COMPARED = 512, 12, 128
 FEW_TARGETS = 96  # enough for a fall by a third of what the examples' falls scatter by; what is not sure takes them all
 ORDERS = 3  # of targets; the third of what chance has in one of them is left in their mean
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One short run.
-
-    Args:
-        learning_rate: Its rate.
-        loss: Mean loss afterwards; infinite or NaN where the run was ended by an explosion.
-        fall: By how much the loss fell.
-        error: Standard error of the fall, as `fall_error` widens it.
-        score: The task's metric afterwards; NaN where there is none.
-        steps: Updates made.
-    """
-
-    learning_rate: float
-    loss: float
-    fall: float
-    error: float
-    score: float
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -250,13 +230,3 @@ def _joined(looks: Sequence[After]) -> After:
     losses = [loss for look in looks for loss in look.losses]
     exchanged = [loss for look in looks for loss in look.exchanged]
     return After(losses, exchanged, sum(look.score for look in looks) / len(looks), looks[0].updates)
-
-
-def falls(trial: Trial, sigmas: float) -> bool:
-    """Whether the loss fell by more than its noise."""
-    return math.isfinite(trial.loss) and trial.fall > sigmas * trial.error and trial.fall > 0
-
-
-def best(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the lowest loss; None where every run exploded."""
-    return min((t for t in trials if math.isfinite(t.loss)), key=lambda t: t.loss, default=None)

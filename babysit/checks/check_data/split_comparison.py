@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from babysit.dataset import Comparison, Overlap
-from babysit.features import ROUNDING, Array, Features
+from babysit.checks.check_data.statistics.features import ROUNDING, Array, Features
+from babysit.checks.check_data.statistics.moments import Moments
+from babysit.checks.check_data.summaries import Comparison, Overlap
 from babysit.measuring.significance import poisson_upper_bound, student_quantile
-from babysit.moments import Moments
 
 if TYPE_CHECKING:
-    from babysit.reading import Split
+    from babysit.checks.check_data.split_reader import Split
 
 LEVEL = 1e-3  # chance that honest splits of one source are told apart by any of their features (Bonferroni's bound)
 OWN = 1e-3  # of a standard error: so near 0 and 1 come a split's means and spreads by chance once in a million

@@ -7,7 +7,7 @@ from babysit.check import certain, rule
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.check_data import Measurement, Settings
+    from babysit.checks.check_data.schema import Measurement, Settings
 
 
 @certain

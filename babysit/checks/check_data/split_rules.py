@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
-from babysit.dataset import Comparison, some
+from babysit.checks.check_data.summaries import Comparison, some
 from babysit.measuring.significance import binomial_tail
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.check_data import Measurement, Settings
+    from babysit.checks.check_data.schema import Measurement, Settings
 
 
 @rule

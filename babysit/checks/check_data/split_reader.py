@@ -8,9 +8,9 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from babysit import arrays
+from babysit.checks.check_data.statistics.features import Array, Features
+from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
 from babysit.errors import TargetError
-from babysit.features import Array, Features
-from babysit.targets import BatchOrder, LabelCounts
 from babysit.tasks.blocks import row_pieces
 
 if TYPE_CHECKING:

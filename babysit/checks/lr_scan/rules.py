@@ -5,12 +5,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
+from babysit.checks.lr_scan.schema import best
+from babysit.checks.lr_scan.usable_rates import (
+    best_fall,
+    decades,
+    is_blind,
+    own_trial,
+    spread,
+    suggestion,
+    usable_range,
+)
 from babysit.report import Finding
-from babysit.short_runs import best
-from babysit.usable_rates import best_fall, decades, is_blind, own_trial, spread, suggestion, usable_range
 
 if TYPE_CHECKING:
-    from babysit.checks.lr_scan import Measurement, Settings
+    from babysit.checks.lr_scan.schema import Measurement, Settings
 
 
 @rule

@@ -8,60 +8,22 @@ until it is higher on both sides.
 import itertools
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from babysit.checks.lr_scan.permutation_test import Exchange
+from babysit.checks.lr_scan.schema import Sweep, Trial, best, falls
+from babysit.checks.lr_scan.short_runs import Runs, total_losses
+from babysit.checks.lr_scan.usable_rates import averaged, confirmed, leading
 from babysit.driving.updates import CALLS
-from babysit.exchange import Exchange
-from babysit.short_runs import Runs, Trial, best, falls, total_losses
-from babysit.usable_rates import averaged, confirmed, leading
 
 if TYPE_CHECKING:
-    from babysit.checks.lr_scan import Settings
-    from babysit.short_runs import After
+    from babysit.checks.lr_scan.schema import Settings
+    from babysit.checks.lr_scan.short_runs import After
 
-STILL = 5  # updates at the sweep's start, in the lowest of its rates, that show what noise there is when nothing moves
-# Spreads of that noise by which the loss must have risen to have blown up. It is known from few updates, and compared
-# with many: 1 sweep in 100 of nothing but noise seems to blow up, which costs a few runs more.
-NOISY = 4.0
-SMOOTHED = 3  # updates, over whose mean it must have
 CLEAR = 2.0  # times the errors asked for, from where a fall can't be the luck of several rates, nor of skewed losses
 EXPECTED = 7  # runs, for the bar of progress
 BELOW = 10.0  # how far below the blow-up the best rate is looked for first; it was 6 to 30 in the tuned tasks
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One run with a growing learning rate.
-
-    Args:
-        rates: The rate of each update.
-        changes: By how much the batch's loss differed from what it was at the start, before that update.
-        scatter: Spread of the batches' losses at the start.
-    """
-
-    rates: tuple[float, ...]
-    changes: tuple[float, ...]
-    scatter: float
-
-    @property
-    def blow_up(self) -> float:
-        """The rate at which the loss has risen for good: not finite, or its smoothed change above three limits.
-
-        These are the noise of updates that move nothing, the scatter of the batches' losses, and what the loss had
-        fallen by before: what goes up beside a fall of some size may come down again. NaN where it never has.
-        """
-        still = [change for change in self.changes[:STILL] if math.isfinite(change)]
-        limit = max(NOISY * statistics.pstdev(still or (0.0,)), self.scatter)
-        for k, change in enumerate(self.changes):
-            if not math.isfinite(change):
-                return self.rates[k]
-            if k + 1 >= SMOOTHED:
-                smooth = sum(self.changes[k + 1 - SMOOTHED : k + 1]) / SMOOTHED
-                if smooth > limit:
-                    return self.rates[k + 2 - SMOOTHED]
-                limit = max(limit, -smooth)
-        return math.nan
 
 
 def sweep(runs: Runs, settings: "Settings") -> Sweep:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from babysit.dataset import Labels, Order
-from babysit.features import Array
+from babysit.checks.check_data.statistics.features import Array
+from babysit.checks.check_data.summaries import Labels, Order
 from babysit.measuring.significance import between_groups_deviate
 from babysit.tasks.blocks import row_blocks, row_pieces
 from babysit.tasks.classification import IGNORED

@@ -1,0 +1,1 @@
+"""What is accumulated of a split, batch by batch."""
