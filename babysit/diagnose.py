@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from babysit.attempts import LEARNED, Outcome
+from babysit.checks.overfit.schema import LEARNED, Outcome
 from babysit.explains import EXPLAINS
 from babysit.measuring import curves
 from babysit.measuring.treatments import REDRAWN, STANDARDIZED, UNREGULARIZED, cures

@@ -46,12 +46,13 @@ from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
 from babysit.checks.lr_scan.permutation_test import exchange, with_exchanged_targets
 from babysit.checks.lr_scan.schema import Sweep, Trial, falls
 from babysit.checks.lr_scan.usable_rates import confirmed, leading
+from babysit.checks.train.gains import gains
+from babysit.checks.train.schema import Moment
 from babysit.measuring import curves, scores
 from babysit.measuring.losses import mean_loss, standard_error
 from babysit.measuring.significance import fall_error, normal_tail
 from babysit.measuring.split_sample import Ignorance
 from babysit.measuring.unit_statistics import LayerSummary
-from babysit.monitoring import Moment
 from babysit.report import Severity
 from babysit.search_rules import best_at_edge, one_seed_winner
 from babysit.space import ALARM, LEADERS, Parameter, leaning
@@ -397,7 +398,7 @@ def guessed(classes: int, examples: int = 512) -> Drawn:
         y, z = draw.integers(classes, size=examples), draw.standard_normal((examples, classes))
         known = Ignorance(examples, task.constant_loss(y), task.best_constant_score(y))
         moment = Moment(0, task.reference_loss(z, y), 0.0, task.score(z, y), math.nan, math.nan, math.nan)
-        return curves.gains([moment], known, task.metric)[0].shows(settings.sigmas)
+        return gains([moment], known, task.metric)[0].shows(settings.sigmas)
 
     return alarm
 

@@ -10,12 +10,11 @@ from faults import SEEDS, lecture, measured, rate_of
 from trainers import TinyTrainer
 
 from babysit import Output
-from babysit.attempts import (
+from babysit.checks.overfit import Settings
+from babysit.checks.overfit.attempts import (
     LENIENT,
     OFTEN,
     Aim,
-    Attempt,
-    Outcome,
     _outcome,
     affordable,
     aim_for,
@@ -23,7 +22,7 @@ from babysit.attempts import (
     in_pieces,
     is_hopeless,
 )
-from babysit.checks.overfit import Settings
+from babysit.checks.overfit.schema import Attempt, Outcome
 from babysit.driving.bench import Bench
 from babysit.lab.losses import softmax_loss
 from babysit.tasks.task import ChanceLoss, Classification, Regression

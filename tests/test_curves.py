@@ -4,10 +4,11 @@ import random
 import numpy as np
 import pytest
 
-from babysit.measuring import curves
-from babysit.measuring.curves import Gain, course, drawn, exploded, gains, limit, scatter, scores_drawn, smoothed
+from babysit.checks.train.gains import Gain, gains
+from babysit.checks.train.plots import POINTS, drawn, scores_drawn
+from babysit.checks.train.schema import Moment
+from babysit.measuring.curves import course, exploded, limit, scatter, smoothed
 from babysit.measuring.split_sample import Ignorance
-from babysit.monitoring import Moment
 
 STEPS = 300
 
@@ -156,7 +157,7 @@ def test_validation_is_drawn_in_lines_between_the_moments():
 
 def test_a_long_run_is_drawn_with_as_many_points_as_fit():
     found = drawn(noisy(decay, steps=5000), [])
-    assert (len(found.x), found.x[0], found.x[-1]) == (curves.POINTS, 1.0, 5000.0)
+    assert (len(found.x), found.x[0], found.x[-1]) == (POINTS, 1.0, 5000.0)
     assert list(found.series) == ["training"]
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from babysit.attempts import Outcome
+from babysit.checks.overfit.schema import Outcome
 from babysit.diagnose import EXPLAINS, diagnose
 from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 from babysit.report import Finding, Severity

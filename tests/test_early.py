@@ -12,6 +12,7 @@ from trainers import TinyTrainer
 from babysit import runner
 from babysit.check import certain, find_checks
 from babysit.checks import overfit, train
+from babysit.checks.overfit.schema import LEARNED
 from babysit.driving.bench import Bench
 from babysit.driving.budget import Needs
 from babysit.errors import Skip
@@ -244,7 +245,7 @@ def facts(module, found, settings):
 @pytest.mark.parametrize("known", [set(), {"target-leak"}, {"normalized-scores"}])
 def test_no_treatment_of_what_is_explained(known):
     found, settings = measured(overfit, known)
-    assert found.own.outcome not in overfit.LEARNED
+    assert found.own.outcome not in LEARNED
     explained = "normalized-scores" in known
     assert bool(found.treated) is not explained
     assert (len(found.attempts) > 1) is not explained

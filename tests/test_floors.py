@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from babysit.floors import floor
+from babysit.checks.overfit.irreducible_loss import floor
 from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
 
 LN2, LN3 = math.log(2), math.log(3)

@@ -18,13 +18,13 @@ from trainers import TinyTrainer, TracedTrainer, blobs
 from babysit import Output, runner
 from babysit.arrays import differing
 from babysit.check import find_checks
+from babysit.checks.train.monitor import monitored
 from babysit.config import Config
 from babysit.driving.bench import Bench
 from babysit.driving.updates import CALLS
 from babysit.errors import UsageError
 from babysit.measuring import run_log
 from babysit.measuring.split_sample import looked_at, part_of
-from babysit.monitoring import monitored
 from babysit.report import ExitCode, Fact, exit_code
 
 SETTINGS = find_checks()["train"].settings

@@ -8,11 +8,11 @@ import faults
 import numpy as np
 import pytest
 
-from babysit.attempts import Attempt, Outcome
 from babysit.checks.overfit import Measurement
+from babysit.checks.overfit.plateaus import LAST, NEAR, STILL, cause, squashed_loss
+from babysit.checks.overfit.schema import Attempt, Outcome
 from babysit.lab.losses import softmax_loss
 from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, Treated
-from babysit.plateaus import LAST, NEAR, STILL, cause, squashed_loss
 from babysit.tasks.task import Binary, ChanceLoss, Classification, Hinge, LanguageModel, Regression
 
 LN_2 = math.log(2)

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from babysit.checks.train import Settings
+from babysit.checks.train.schema import Moment, Moved
+from babysit.checks.train.settled import is_calm, settled
 from babysit.measuring.split_sample import Ignorance
-from babysit.monitoring import Moment, Moved
-from babysit.settled import is_calm, settled
 
 KNOWN = Ignorance(512, 2.3, 0.1), Ignorance(512, 2.3, 0.1)
 STEPS = 192

@@ -13,7 +13,7 @@ from babysit.checks.check_data.leaks import columns, lost_ties
 from babysit.checks.check_data.split_reader import Split
 from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
 from babysit.checks.lr_scan.permutation_test import with_exchanged_targets
-from babysit.floors import floor
+from babysit.checks.overfit.irreducible_loss import floor
 from babysit.measuring.treatments import standardizer
 from babysit.tasks import blocks
 

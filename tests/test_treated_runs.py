@@ -12,12 +12,12 @@ from torch.optim import SGD
 
 from babysit.arrays import differing
 from babysit.checks.train import Settings
+from babysit.checks.train.monitor import passes
+from babysit.checks.train.treated_runs import treated_runs
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.measuring.split_sample import Ignorance, part_of
 from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED
-from babysit.monitoring import passes
-from babysit.treated_runs import treated_runs
 
 
 def own_run(bench, steps):

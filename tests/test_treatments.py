@@ -11,8 +11,8 @@ from torch.optim import SGD
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit.arrays import differing
-from babysit.attempts import aim_for, treated_attempts
 from babysit.checks.overfit import Settings
+from babysit.checks.overfit.attempts import aim_for, treated_attempts
 from babysit.driving.bench import Bench
 from babysit.errors import LostError
 from babysit.measuring.reference_optimizers import Rprop

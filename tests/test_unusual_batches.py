@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from faults import demo, verdict
 
+from babysit.checks.overfit.irreducible_loss import floor
 from babysit.errors import Skip
-from babysit.floors import floor
 from babysit.lab.losses import squared_loss
 from babysit.measuring.treatments import standardizer
 from babysit.tasks.task import Classification, LanguageModel
@@ -15,7 +15,7 @@ NOTHING = (0.0, 1.0)
 RNG = np.random.default_rng(0)
 
 
-# babysit/floors.py
+# babysit/checks/overfit/irreducible_loss.py
 
 
 @pytest.mark.parametrize("shape", [(4, 2, 3, 3), (4, 5, 2)])

@@ -6,21 +6,13 @@ smooth over a few steps leaves nothing else.
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-from babysit.report import Curve
-
-if TYPE_CHECKING:
-    from babysit.measuring.split_sample import Ignorance
-    from babysit.monitoring import Moment
 
 WINDOW = 20  # losses over which the loss is smoothed; fewer in runs of less than 15 times as many
 FEW = 30  # losses that have no shape yet
 FIRST = 5  # losses whose mean is the start; more would already be lower where a network learns at once
-POINTS = 120  # of a drawn curve; a terminal has about as many columns
 
 
 @dataclass(frozen=True)
@@ -149,77 +141,3 @@ def exploded(losses: Sequence[float], limit: float) -> bool:
     if len(recent) < WINDOW or not statistics.median(recent) > limit:
         return False
     return mean(recent[WINDOW // 2 :]) >= mean(recent[: WINDOW // 2])
-
-
-def drawn(losses: Sequence[float], moments: Sequence["Moment"]) -> Curve:
-    """The training loss, smoothed, and the validation loss, in lines from moment to moment."""
-    last = max(1, len(losses))
-    x = tuple(sorted({1 + round(k * (last - 1) / (POINTS - 1)) for k in range(POINTS)}))
-    smooth = smoothed(losses)
-    series = {"training": tuple(smooth[i - 1] for i in x)} if losses else {}
-    known = [(m.step, m.val_loss) for m in moments if math.isfinite(m.val_loss)]
-    if known:
-        series["validation"] = tuple(_between(known, i) for i in x)
-    positive = [y for values in series.values() for y in values if y > 0]
-    wide = len(positive) == sum(map(len, series.values())) and max(positive, default=1) > 30 * min(positive, default=1)
-    return Curve("loss while training", tuple(map(float, x)), series, x_label="updates", y_label="loss", log_y=wide)
-
-
-def _between(points: Sequence[tuple[int, float]], x: float) -> float:
-    """The value at x of the line through the points; that of the nearest end beyond them."""
-    left = max((p for p in points if p[0] <= x), default=points[0])
-    right = min((p for p in points if p[0] >= x), default=points[-1])
-    if left[0] == right[0]:
-        return left[1]
-    return left[1] + (right[1] - left[1]) * (x - left[0]) / (right[0] - left[0])
-
-
-def scores_drawn(metric: str, moments: Sequence["Moment"]) -> Iterator[Curve]:
-    """The metric on both splits, at the moments; nothing where there is none."""
-    columns = {"training": tuple(m.score for m in moments), "validation": tuple(m.val_score for m in moments)}
-    series = {name: values for name, values in columns.items() if any(map(math.isfinite, values))}
-    if series:
-        yield Curve(
-            f"{metric} while training", tuple(float(m.step) for m in moments), series, x_label="updates", y_label=metric
-        )
-
-
-@dataclass(frozen=True)
-class Gain:
-    """By how much a moment is better, on one split, than knowing nothing.
-
-    Args:
-        loss: By which the loss is lower.
-        loss_error: Its standard error over the examples of the split.
-        score: By which the metric is higher.
-        score_error: Its standard error.
-    """
-
-    loss: float
-    loss_error: float
-    score: float
-    score_error: float
-
-    def shows(self, sigmas: float) -> bool:
-        """Whether the metric is better by more than sampling explains."""
-        return self.score > sigmas * self.score_error
-
-    def pays(self, sigmas: float) -> bool:
-        """Whether the loss is."""
-        return self.loss > sigmas * self.loss_error
-
-    def since(self, first: "Gain") -> "Gain":
-        """What has come to it since the first moment, as far as that was better than nothing."""
-        return replace(self, loss=self.loss - max(0.0, first.loss), score=self.score - max(0.0, first.score))
-
-
-def gains(moments: Sequence["Moment"], known: "Ignorance", metric: str, *, val: bool = False) -> list[Gain]:
-    """The gain over knowing nothing at each moment."""
-    n = max(1, known.examples)
-    binomial = math.sqrt(max(known.score * (1 - known.score), 1 / n) / n)
-    found = []
-    for m in moments:
-        loss, error, score = (m.val_loss, m.val_error, m.val_score) if val else (m.loss, m.error, m.score)
-        of_variance = error / abs(known.loss) if known.loss else math.nan
-        found.append(Gain(known.loss - loss, error, score - known.score, of_variance if metric == "R²" else binomial))
-    return found

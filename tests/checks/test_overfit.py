@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from faults import SEEDS, findings, lecture, measured, rate_of, verdict
 
-from babysit.attempts import OFTEN
-from babysit.checks.overfit import Outcome
+from babysit.checks.overfit.attempts import OFTEN
+from babysit.checks.overfit.schema import Outcome
 from babysit.errors import Skip, TargetError
 from babysit.lab.losses import softmax_loss
 from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED

@@ -12,13 +12,13 @@ from babysit import Output, runner
 from babysit.arrays import differing
 from babysit.check import find_checks
 from babysit.checks.train import Measurement, Settings
+from babysit.checks.train.schema import Moment, Run, Units, Weights
 from babysit.config import Config
 from babysit.errors import Skip
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.trainer import LabTrainer
 from babysit.measuring.split_sample import Ignorance
 from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
-from babysit.monitoring import Moment, Run, Units, Weights
 from babysit.report import Curve, Fact, Severity, Table
 from babysit.reporting.formats import json
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from babysit.measuring.treatments import PLAIN
 
 if TYPE_CHECKING:
-    from babysit.checks.overfit import Measurement
+    from babysit.checks.overfit.schema import Measurement
     from babysit.tasks.task import Task
     from babysit.trainer import Array
 

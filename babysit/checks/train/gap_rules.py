@@ -6,23 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
-from babysit.curve_rules import (
-    beyond,
-    blind,
-    learned,
-    loss_not_falling,
-    loss_plateau,
-    shape,
-    took,
-    train_gains,
-    val_gains,
-)
+from babysit.checks.train.curve_rules import loss_not_falling, loss_plateau
+from babysit.checks.train.gains import Gain
+from babysit.checks.train.readings import beyond, blind, learned, shape, took, train_gains, val_gains
 from babysit.measuring import curves
-from babysit.measuring.curves import Gain
 from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.checks.train import Measurement, Settings
+    from babysit.checks.train.schema import Measurement, Settings
 
 
 @rule

@@ -4,33 +4,21 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from babysit.checks.overfit.schema import Attempt, Outcome
 from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
 from babysit.measuring.reference_optimizers import Rprop
 from babysit.measuring.treatments import PLAIN, Treated, treatments
 
 if TYPE_CHECKING:
-    from babysit.checks.overfit import Settings
+    from babysit.checks.overfit.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.measuring.treatments import Step
     from babysit.tasks.task import Task
     from babysit.trainer import Array, Batch, Output
-
-
-class Outcome(StrEnum):
-    """How an attempt to memorize ended."""
-
-    MEMORIZED = "memorized"
-    AT_FLOOR = "at the floor"  # every prediction right, the loss flat above zero
-    DIVERGED = "diverged"
-    BY_LOSS_ALONE = "memorized in the loss alone"
-    STALLED = "stalled"
-    UNFINISHED = "unfinished"
-
 
 FEW = 8  # examples that are memorized, at least, of batches of one or two: three bits and more of labels to get right
 OFTEN = 5  # steps between two looks at whether there is any hope
@@ -38,30 +26,6 @@ SLOWING = 0.85  # of the slope of the window before, that is left where a loss n
 RESTING = 0.5  # of it, where a loss comes to rest; one that falls too slowly keeps most of its slope
 STRAIGHT = 0.97  # of the slope of the loss itself, that is left where it falls in a straight line: e^(-t) keeps less
 LENIENT = 2.0  # times the present slope, that a loss may fall at from here on: training may yet pick up
-LEARNED = (Outcome.MEMORIZED, Outcome.AT_FLOOR)
-LOW = 0.5  # of the best constant prediction's loss; label smoothing of 0.1 leaves 0.25 of it, a softmax too many 0.7
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt at one learning rate.
-
-    Args:
-        learning_rate: The rate.
-        outcome: How it ended.
-        losses: Loss before each update.
-        score: The task's metric at the end; NaN where there is none.
-    """
-
-    learning_rate: float
-    outcome: Outcome
-    losses: tuple[float, ...]
-    score: float
-
-    def cures(self, constant_loss: float) -> bool:
-        """Whether what it changed is a remedy: at a floor, only where that is a low one."""
-        low = self.losses[-1] < LOW * constant_loss
-        return self.outcome is Outcome.MEMORIZED or (self.outcome is Outcome.AT_FLOOR and low)
 
 
 @dataclass(frozen=True)
@@ -87,7 +51,7 @@ def aim_for(task: "Task", batch: "Batch", memorized: float) -> Aim:
     Of equal inputs with different targets, as many again as must be may be called wrongly: which of two targets that
     are about as frequent is called more likely is a matter of chance. Half of the way must be made, though.
     """
-    from babysit.floors import floor
+    from babysit.checks.overfit.irreducible_loss import floor
 
     constant = task.constant_loss(batch[1]) or max(task.chance_losses(batch[1]).values())
     (least, best), blind = floor(task, batch), task.best_constant_score(batch[1])

@@ -1,241 +1,87 @@
-"""Can the network memorize 20 examples?
-
-With all regularization off, a network that works drives the loss of a tiny subset to its floor, and its training
-accuracy to 1.00 (CS231n, lecture 6, "babysitting the learning process", step 3). It is a test of the machinery:
-random labels are memorized too. Where it fails at the user's learning rate, other rates are tried from the same start,
-and then treatments, one at a time: standardized inputs, weights drawn anew, plain gradients instead of the program's
-own update. What cures it is told.
-"""
+"""Rules of `overfit` about outputs that are held in a range: floors of the loss, targets out of reach."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from babysit.attempts import LEARNED, Attempt, Outcome, affordable, aim_for, own_attempt
-from babysit.check import rule, setting
-from babysit.driving.budget import Needs
-from babysit.errors import Skip
-from babysit.measuring.treatments import PLAIN, RATE, REDRAWN, Treated, advice, sentence
-from babysit.output_rules import floor_above_zero, output_range
-from babysit.plateaus import cause, squashed_loss
-from babysit.remedies import remedies
-from babysit.report import Curve, Exhibit, Fact, Finding
+from babysit.check import rule
+from babysit.checks.overfit.plateaus import cause
+from babysit.checks.overfit.schema import LEARNED, Attempt, Measurement, Outcome, Settings
+from babysit.measuring.treatments import PLAIN, REDRAWN, advice, sentence
+from babysit.report import Finding
 
 if TYPE_CHECKING:
-    from babysit.driving.bench import Bench
+    from babysit.checks.overfit.schema import Measurement, Settings
 
-ORDER = 80
-BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "task-mismatch")
 NEAR = 100.0  # times the user's rate: one further off that works speaks of updates scaled by something else
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of `overfit`."""
-
-    examples: int = setting(
-        20,
-        "examples to memorize (the lecture's number); fewer where it has less than two parameters a target, and "
-        "where batches are small: four batches of them or 8 examples, or one batch where that holds as many targets",
-        least=2,
-        option=True,
-        measures=True,
-    )
-    steps: int = setting(500, "updates at one learning rate, at most", least=10, option=True, measures=True)
-    memorized: float = setting(
-        0.02,
-        "share of the best constant prediction's loss that may be left of examples that are memorized; for ten classes "
-        "the right one then has a probability of 0.95. The metric must be as near to 1. What soft or contradictory "
-        "targets leave in any case is not counted",
-        above=0.0,
-        most=0.5,
-        measures=True,
-    )
-    window: int = setting(50, "steps over which progress is judged", least=5, measures=True)
-    progress: float = setting(
-        0.01,
-        "relative fall of the loss that counts as progress; less than that over three windows together is a stall, and "
-        "over one and a half where the slope of the log loss leaves no hope",
-        above=0.0,
-        measures=True,
-    )
-    explosion: float = setting(
-        3.0, "multiple of the first loss that counts as diverged (CS231n, lecture 6)", above=1.0, measures=True
-    )
-    constant: float = setting(
-        0.01,
-        "variation of the predictions over the examples, in logits or in spreads of the targets, that counts as none: "
-        "it moves a probability by at most 0.0025",
-        above=0.0,
-    )
-    frozen: float = setting(
-        0.1,
-        "share of all parameter values, never moved, that is an error though the examples are memorized; less is a "
-        "warning, as unused parts of pretrained networks are (BERT's pooler is 0.5 %)",
-        above=0.0,
-        most=1.0,
-    )
-    halfway: float = setting(
-        0.5,
-        "share of the best constant prediction's loss under which the loss is well on its way: slow is then a warning",
-        above=0.0,
-        most=1.0,
-    )
-    nearly: float = setting(
-        0.1,
-        "the same, under which it is as good as memorized, and only told: a decade of the loss is what 100 steps more "
-        "commonly bring. An attempt that won't come so far, falling twice as fast as it does, is ended early",
-        above=0.0,
-        most=1.0,
-        measures=True,
-    )
-    pressed: float = setting(
-        0.9, "share of a squashed output's range that scores fill when they are pressed against it", above=0.0, most=1.0
-    )
-    beyond: float = setting(
-        0.01, "share of the targets' range by which they must lie beyond what the output reaches", above=0.0, most=1.0
-    )
-    treatment: bool = setting(
-        True,
-        "where the user's learning rate fails, try others from the same start, and what else may cure it",
-        option=True,
-        measures=True,
-    )
+def _bounds(measured: "Measurement") -> tuple[float, float]:
+    """The range that the scores seem held in: (0, 1) a sigmoid's or softmax's, (-1, 1) a tanh's, (0, inf) a ReLU's."""
+    least, largest = measured.least_score, measured.largest_score
+    if least >= 0 and largest <= 1:
+        return 0.0, 1.0
+    if least >= -1 and largest <= 1:
+        return -1.0, 1.0
+    return (0.0, math.inf) if least == 0 else (-math.inf, math.inf)
 
 
-LEAST_STEPS, USUAL_STEPS = 60, 100  # in which a network that is well memorizes 20 examples
-TREATED = 4.0  # times its steps: with less, other rates and treatments would be cut short, and with them the verdict
+@rule
+def floor_above_zero(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """The loss can't go below a floor.
 
+    What it finds: the loss stops falling well above zero, with scores that never leave [0, 1] or [-1, 1].
 
-def needs(settings: Settings, batch: int) -> Needs:
-    """Updates on the examples; what is tried where they fail comes on top."""
-    return Needs(*(min(steps, settings.steps) + 2.0 for steps in (LEAST_STEPS, USUAL_STEPS)))
+    Why it matters: scores that were squashed before the loss can't express certainty. After a softmax, ten classes
+    can't do better than ln(1 + 9/e) = 1.46, however long the training; gradients fade long before.
 
+    What to try: remove the last softmax, sigmoid or tanh, and let the loss take raw scores.
 
-def shortened(settings: Settings, steps: float, batch: int) -> Settings:
-    """Without treatments where there is no room for them; fewer steps would call impossible what was not tried."""
-    return settings if steps >= TREATED * settings.steps else replace(settings, treatment=False)
+    When it is wrong: label smoothing has a floor too, but its scores are not squashed, and it is not blamed.
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """Attempts to memorize, the user's own learning rate first.
-
-    Args:
-        metric: Name of the task's metric.
-        examples: Examples to memorize.
-        constant_loss: Loss of the best constant prediction for them.
-        squashed_loss: Least loss that scores between 0 and 1 leave, as behind a softmax or sigmoid; NaN where unknown.
-        aim: Loss from where on they are memorized.
-        attempts: The user's learning rate, then the ones tried since that failed.
-        treated: What else was tried since that failed, at the user's learning rate.
-        explained: The certain finding of an earlier check that explains the failure, so that nothing else was tried.
-        frozen: Parameters that did not move in the first attempt.
-        frozen_share: Their share of all parameter values.
-        parameters: Number of named parameters; 0 where the trainer can't name them.
-        variation: Spread of the predictions over the examples at the end of the first attempt, in logits or in
-            spreads of the targets; NaN where there are no scores.
-        least_score: Smallest score at the end of the first attempt.
-        largest_score: Largest.
-        least_target: Smallest target, for a regression; else NaN.
-        largest_target: Largest.
+    References: PyTorch's CrossEntropyLoss, "the input is expected to contain logits".
     """
-
-    metric: str
-    examples: int
-    constant_loss: float
-    squashed_loss: float
-    aim: float
-    attempts: tuple[Attempt, ...]
-    treated: tuple[Treated, ...]
-    frozen: tuple[str, ...]
-    frozen_share: float
-    parameters: int
-    variation: float
-    least_score: float
-    largest_score: float
-    least_target: float
-    largest_target: float
-    explained: str = ""
-
-    @property
-    def own(self) -> Attempt:
-        """The attempt at the user's learning rate."""
-        return self.attempts[0]
-
-    @property
-    def cures(self) -> tuple[Attempt, ...]:
-        """Other learning rates that memorized."""
-        return tuple(a for a in self.attempts[1:] if a.cures(self.constant_loss))
+    low, high = _bounds(measured)
+    stopped = measured.own.outcome in (Outcome.AT_FLOOR, Outcome.STALLED) and not measured.cures
+    pressed = measured.largest_score - measured.least_score > settings.pressed * (high - low)
+    if stopped and pressed and measured.metric == "accuracy" and math.isfinite(high):
+        yield floor_above_zero.error(
+            f"the loss of {measured.examples} examples stops at {measured.own.losses[-1]:.4g}, with scores between "
+            f"{measured.least_score:.3g} and {measured.largest_score:.3g}: squashed into [{low:g}, {high:g}].",
+            suggestion="Give raw scores to the loss: no softmax, sigmoid or tanh on the last layer.",
+            floor=measured.own.losses[-1],
+        )
 
 
-def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Try at the user's learning rate, and at others if that fails."""
-    from babysit import arrays
-    from babysit.measuring import scores
+@rule
+def output_range(measured: "Measurement", settings: "Settings") -> Iterator[Finding]:
+    """Targets lie outside what the output can produce.
 
-    if bench.trainer.learning_rate == 0:
-        raise Skip("the learning rate is 0 at the start (a warm-up?), so nothing can be memorized")
-    scores.require_fit(bench)
-    examples = affordable(bench, settings.examples)
-    batch = bench.subset(examples, most=examples)
-    task = bench.task
-    aim = aim_for(task, batch, settings.memorized)
-    if not aim.constant > 0:
-        raise Skip(f"the chance loss is {aim.constant:g}, so there is no floor to hold the loss against")
-    if aim.loss > (1 - settings.memorized) * aim.constant:
-        raise Skip("equal inputs have different targets in these examples: there is nothing to memorize")
-    own, final_scores, frozen, sizes = own_attempt(bench, batch, aim, settings)
-    tried = remedies(bench, batch, own, aim, settings)
-    regression = task.metric == "R²"
-    least_target, largest_target = arrays.extremes(batch[1]) if regression else (math.nan, math.nan)
-    least_score, largest_score = arrays.extremes(final_scores) if final_scores is not None else (math.nan, math.nan)
-    return Measurement(
-        metric=task.metric,
-        examples=arrays.count(batch),
-        constant_loss=aim.constant,
-        squashed_loss=squashed_loss(task, batch[1]),
-        aim=aim.loss,
-        attempts=(own, *tried.attempts),
-        treated=tried.treated,
-        frozen=tuple(frozen),
-        frozen_share=sum(sizes[name] for name in frozen) / max(1, sum(sizes.values())),
-        parameters=len(sizes),
-        variation=scores.variation(task, final_scores, batch[1]),
-        least_score=least_score,
-        largest_score=largest_score,
-        least_target=least_target,
-        largest_target=largest_target,
-        explained=tried.explained,
-    )
+    What it finds: predictions that never leave [0, 1], [-1, 1] or [0, inf), as after a sigmoid, tanh or ReLU, pressed
+    against that limit, and targets beyond it.
 
+    Why it matters: no weights can reach such targets. The output saturates at its limit, and its gradient vanishes.
 
-def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
-    """How the attempts went."""
-    own = measured.own
-    yield Fact("examples", f"{measured.examples}, all regularization off; random labels would be memorized, too")
-    yield Fact(
-        "loss", f"{own.losses[0]:.4g} to {own.losses[-1]:.3g} in {len(own.losses)} steps (aim: {measured.aim:.3g})"
-    )
-    if measured.metric:
-        yield Fact(f"training {measured.metric}", f"{own.score:.2f}")
-    yield Fact("loss of the best constant prediction", f"{measured.constant_loss:.4g}")
-    for tried in measured.attempts[1:]:
-        rate = RATE.format(tried.learning_rate)
-        yield Fact(f"tried {rate}", f"{tried.outcome}, loss {tried.losses[-1]:.3g}")
-    if measured.explained:
-        yield Fact("not treated", f"{measured.explained} explains it")
-    for treated in measured.treated:
-        yield Fact(f"tried {treated.treatment}", str(treated))
-    yield Curve(
-        "loss on the tiny subset",
-        tuple(float(i) for i in range(len(own.losses))),
-        {f"learning rate {own.learning_rate:.3g}": own.losses},
-        x_label="step",
-        y_label="loss",
-        log_y=min(own.losses) > 0,
-    )
+    What to try: no nonlinearity on the output of a regression; or scale the targets into its range.
+
+    When it is wrong: if the subset's targets beyond the limit are outliers that you mean to clip.
+
+    References: CS231n, course notes "neural networks 1": the output layer most commonly has no activation.
+    """
+    low, high = _bounds(measured)
+    failed = measured.own.outcome in (Outcome.STALLED, Outcome.UNFINISHED)
+    margin = settings.beyond * (measured.largest_target - measured.least_target)
+    near = 1 - settings.pressed
+    pressed_high = measured.largest_target > high + margin and measured.largest_score > high - near
+    pressed_low = measured.least_target < low - margin and measured.least_score < low + near
+    if failed and (pressed_high or pressed_low):
+        yield output_range.error(
+            f"targets go from {measured.least_target:.4g} to {measured.largest_target:.4g}, predictions only from "
+            f"{measured.least_score:.3g} to {measured.largest_score:.3g}: they seem held in [{low:g}, {high:g}].",
+            suggestion="Remove the nonlinearity from the output, or scale the targets into its range.",
+            least_target=measured.least_target,
+            largest_target=measured.largest_target,
+        )
 
 
 def _cure(measured: Measurement) -> str:
@@ -446,14 +292,3 @@ def constant_predictions(measured: Measurement, settings: Settings) -> Iterator[
             suggestion="Find the layer after which nothing varies from example to example.",
             variation=measured.variation,
         )
-
-
-RULES = (
-    overfit_diverges,
-    overfit_too_slow,
-    cannot_overfit,
-    frozen_parameters,
-    constant_predictions,
-    floor_above_zero,
-    output_range,
-)

@@ -3,11 +3,13 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
+from babysit.checks.train.plots import drawn, scores_drawn
+from babysit.checks.train.schema import Moment, Moved, Run, Units, Weights
+from babysit.checks.train.settled import ENOUGH, WELL, is_calm, settled
 from babysit.driving.updates import CALLS, updates_of
 from babysit.errors import Skip
 from babysit.measuring import curves, run_log
@@ -15,10 +17,9 @@ from babysit.measuring.reductions.plain import BOUNDED, RECTIFIED
 from babysit.measuring.split_sample import Ignorance, Part, looked_at, part_of
 from babysit.measuring.unit_statistics import LayerSummary
 from babysit.report import Exhibit, Fact
-from babysit.settled import ENOUGH, WELL, is_calm, settled
 
 if TYPE_CHECKING:
-    from babysit.checks.train import Settings
+    from babysit.checks.train.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
     from babysit.trainer import Array, Batch
@@ -31,104 +32,6 @@ TRACED = 128  # examples over which dead and saturated units are counted, at lea
 MANY_TRACED = 4  # batches for that, at most
 SLOWER = 10.0  # how much lower the learning rate is at which a run that stands still goes on
 KINDS = (*BOUNDED, *RECTIFIED)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The losses and metrics, in evaluation mode, on parts of both splits that are the same at every moment.
-
-    Args:
-        step: Updates made.
-        loss: Of the training part.
-        error: Its standard error, for what other examples would say.
-        score: The task's metric there; NaN where there is none.
-        val_loss: Of the validation part; NaN where there is no such split.
-        val_error: Its standard error.
-        val_score: The metric there.
-    """
-
-    step: int
-    loss: float
-    error: float
-    score: float
-    val_loss: float
-    val_error: float
-    val_score: float
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One parameter, in some updates; NaN in those that it had no part in.
-
-    Args:
-        name: Its name.
-        axes: How many it has; a weight matrix has 2 or more.
-        norms: Its norm ahead of the update.
-        ratios: The norm of what the update moved, over that.
-        gradients: The norm of the gradient that the update used.
-    """
-
-    name: str
-    axes: int
-    norms: tuple[float, ...]
-    ratios: tuple[float, ...]
-    gradients: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Units:
-    """One nonlinearity at the moments.
-
-    Args:
-        name: Its name.
-        kind: Its kind.
-        dead: Share of its units that were zero for every example traced.
-        saturated: Share of its outputs that pass next to no gradient.
-    """
-
-    name: str
-    kind: str
-    dead: tuple[float, ...]
-    saturated: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run has shown.
-
-    Args:
-        losses: Before each update, in training mode; the mean over the batches that it took.
-        moments: Looks at parts of both splits.
-        weights: Every parameter, as it moved in some updates; none from a trainer that can't name them.
-        weighed: These updates, counted from 1.
-        units: The nonlinearities that can die or saturate; none from a trainer without a trace.
-        calls: Batches stepped on.
-        batches: Batches of one pass through the loader; 0 where none was completed.
-        batch_size: Examples in the largest batch.
-        slower: Losses of updates at a lower learning rate behind the run's end; empty where there were none.
-        ended: Why it ended ahead of time; empty where it didn't.
-    """
-
-    losses: tuple[float, ...]
-    moments: tuple[Moment, ...]
-    weights: tuple[Weights, ...]
-    weighed: tuple[int, ...]
-    units: tuple[Units, ...]
-    calls: int
-    batches: int
-    batch_size: int
-    slower: tuple[float, ...]
-    ended: str = ""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """One parameter at one update; fields as in `Weights`."""
-
-    axes: int
-    norm: float
-    ratio: float
-    gradient: float
 
 
 def passes(trainer: "Driven") -> "Iterator[Batch | None]":
@@ -297,13 +200,13 @@ class Monitor:
 
     def exhibits(self) -> Iterator[Exhibit]:
         """The run so far."""
-        yield curves.drawn(self.losses, self.moments)
+        yield drawn(self.losses, self.moments)
         ratios = sorted((w.ratio, name) for look in self.weights[-1:] for name, w in look.items() if w.axes > 1)
         if ratios:
             yield Fact(
                 "update / weight", f"{ratios[0][0]:.1g} ({ratios[0][1]}) to {ratios[-1][0]:.1g} ({ratios[-1][1]})"
             )
-        yield from curves.scores_drawn(self.bench.task.metric, self.moments)
+        yield from scores_drawn(self.bench.task.metric, self.moments)
         done, total = self.place
         left = (time.perf_counter() - self.began) * (total - done) / max(1, done)
         yield Fact("time left", f"{left:.0f} s")

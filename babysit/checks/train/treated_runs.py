@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from babysit.checks.train.monitor import passes
 from babysit.driving.updates import updates_of
 from babysit.errors import LostError, Skip, TargetError
 from babysit.measuring import curves
 from babysit.measuring.reference_optimizers import Adam
 from babysit.measuring.treatments import RATE, UNREGULARIZED, Treated, Treatment, treatments
-from babysit.monitoring import passes
 
 if TYPE_CHECKING:
-    from babysit.checks.train import Settings
+    from babysit.checks.train.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.guard import Driven
     from babysit.measuring.split_sample import Ignorance

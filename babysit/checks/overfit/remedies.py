@@ -4,14 +4,15 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.attempts import LEARNED, Attempt, Outcome, other_attempts, treated_attempts
+from babysit.checks.overfit.attempts import other_attempts, treated_attempts
+from babysit.checks.overfit.schema import LEARNED, Attempt, Outcome
 from babysit.errors import OverBudget
 from babysit.explains import explained_by
 from babysit.measuring.treatments import Treated
 
 if TYPE_CHECKING:
-    from babysit.attempts import Aim
-    from babysit.checks.overfit import Settings
+    from babysit.checks.overfit.attempts import Aim
+    from babysit.checks.overfit.schema import Settings
     from babysit.driving.bench import Bench
     from babysit.trainer import Batch
 

@@ -1,59 +1,10 @@
-"""Does a short run of training go as it should?
+"""What can be set of `train`, and what it measures."""
 
-A monitored run at the user's own settings, on what the program's own loader gives (CS231n, course notes "neural
-networks 3", "babysitting the learning process"): the loss of every update and, at some moments, loss and metric of
-both splits, how far each update moves the weights, the gradients, dead and saturated units. It ends early where the
-loss passes three times what it began with, and behind two thirds of the updates where all goes well. Where it comes to
-nothing, short runs from the same start show what cures it: other rates, no regularization, standardized inputs, weights
-drawn anew, plain gradients. `--record FILE` keeps all of it, a JSON object a line, while the run goes.
-"""
-
-import contextlib
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from babysit.check import setting
-from babysit.curve_rules import (
-    loss_diverges,
-    loss_not_falling,
-    loss_plateau,
-    noisy_loss,
-    ratio,
-    slow_start,
-    update_ratio_out_of_range,
-)
-from babysit.driving.budget import Needs, evaluations
-from babysit.errors import OverBudget
-from babysit.explains import explained_by
-from babysit.gap_rules import loss_flat_accuracy_rising, loss_metric_disagree, overfitting_gap, underfitting
-from babysit.measuring import curves
 from babysit.measuring.split_sample import Ignorance
 from babysit.measuring.treatments import Treated
-from babysit.monitoring import LOOKS, Run, Weights
-from babysit.report import Exhibit, Fact, Severity, Table
-from babysit.settled import WELL
-
-if TYPE_CHECKING:
-    from babysit.driving.bench import Bench
-
-ORDER = 100
-BLOCKED_BY = ("state-not-restored", "ranks-diverge", "non-finite-loss", "step-changes-nothing", "task-mismatch")
-ROWS = 10  # of a table of parameters or layers
-RATIO = 1e-3  # the update over the weights that the course notes want to see
-RULES = (
-    loss_diverges,
-    loss_not_falling,
-    slow_start,
-    loss_plateau,
-    noisy_loss,
-    update_ratio_out_of_range,
-    overfitting_gap,
-    underfitting,
-    loss_metric_disagree,
-    loss_flat_accuracy_rising,
-)
 
 
 @dataclass(frozen=True)
@@ -279,21 +230,102 @@ class Settings:
     )  # fmt: skip
 
 
-LEAST_STEPS = 60  # in which means over 20 updates make three points, the least that a course has
-WATCHED = 1.1  # times the updates: traces, and sometimes further updates at a tenth of the rate
+@dataclass(frozen=True)
+class Moment:
+    """The losses and metrics, in evaluation mode, on parts of both splits that are the same at every moment.
+
+    Args:
+        step: Updates made.
+        loss: Of the training part.
+        error: Its standard error, for what other examples would say.
+        score: The task's metric there; NaN where there is none.
+        val_loss: Of the validation part; NaN where there is no such split.
+        val_error: Its standard error.
+        val_score: The metric there.
+    """
+
+    step: int
+    loss: float
+    error: float
+    score: float
+    val_loss: float
+    val_error: float
+    val_score: float
 
 
-def needs(settings: Settings, batch: int) -> Needs:
-    """The updates, watched, and the evaluations of both splits at a dozen moments."""
-    looks = 2 * len(LOOKS) * evaluations(settings.examples, batch)
-    return Needs(*(WATCHED * steps + looks for steps in (min(LEAST_STEPS, settings.steps), settings.steps)))
+@dataclass(frozen=True)
+class Weights:
+    """One parameter, in some updates; NaN in those that it had no part in.
+
+    Args:
+        name: Its name.
+        axes: How many it has; a weight matrix has 2 or more.
+        norms: Its norm ahead of the update.
+        ratios: The norm of what the update moved, over that.
+        gradients: The norm of the gradient that the update used.
+    """
+
+    name: str
+    axes: int
+    norms: tuple[float, ...]
+    ratios: tuple[float, ...]
+    gradients: tuple[float, ...]
 
 
-def shortened(settings: Settings, steps: float, batch: int) -> Settings:
-    """With fewer updates, where it doesn't go by epochs; without treatments where there is no room for them."""
-    room = (steps - 2 * len(LOOKS) * evaluations(settings.examples, batch)) / WATCHED
-    fewer = settings if settings.epochs else replace(settings, steps=max(1, int(min(settings.steps, room))))
-    return fewer if room >= fewer.steps + 6 * settings.treated else replace(fewer, treatment=False)
+@dataclass(frozen=True)
+class Units:
+    """One nonlinearity at the moments.
+
+    Args:
+        name: Its name.
+        kind: Its kind.
+        dead: Share of its units that were zero for every example traced.
+        saturated: Share of its outputs that pass next to no gradient.
+    """
+
+    name: str
+    kind: str
+    dead: tuple[float, ...]
+    saturated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run has shown.
+
+    Args:
+        losses: Before each update, in training mode; the mean over the batches that it took.
+        moments: Looks at parts of both splits.
+        weights: Every parameter, as it moved in some updates; none from a trainer that can't name them.
+        weighed: These updates, counted from 1.
+        units: The nonlinearities that can die or saturate; none from a trainer without a trace.
+        calls: Batches stepped on.
+        batches: Batches of one pass through the loader; 0 where none was completed.
+        batch_size: Examples in the largest batch.
+        slower: Losses of updates at a lower learning rate behind the run's end; empty where there were none.
+        ended: Why it ended ahead of time; empty where it didn't.
+    """
+
+    losses: tuple[float, ...]
+    moments: tuple[Moment, ...]
+    weights: tuple[Weights, ...]
+    weighed: tuple[int, ...]
+    units: tuple[Units, ...]
+    calls: int
+    batches: int
+    batch_size: int
+    slower: tuple[float, ...]
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One parameter at one update; fields as in `Weights`."""
+
+    axes: int
+    norm: float
+    ratio: float
+    gradient: float
 
 
 @dataclass(frozen=True)
@@ -319,87 +351,3 @@ class Measurement:
     val: Ignorance
     treated: tuple[Treated, ...] = ()
     explained: str = ""
-
-
-def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Watch the run; where it ends flat, go on for a bit at a tenth of the learning rate; where it fails, treat it."""
-    from babysit.measuring import scores
-    from babysit.monitoring import monitored
-    from babysit.treated_runs import treated_runs
-
-    scores.require_fit(bench)
-    run, train, val = monitored(bench, settings)
-    asked = 0 if settings.epochs else settings.steps
-    measured = Measurement(bench.task.metric, bench.trainer.learning_rate, asked, run, train, val)
-    found = (*loss_diverges(measured, settings), *loss_not_falling(measured, settings))
-    failures = {finding.rule for finding in found if finding.severity is Severity.ERROR}
-    if not (settings.treatment and run.losses and failures):
-        return measured
-    if explained := explained_by(bench.known, failures):
-        return replace(measured, explained=explained)
-    treated: list[Treated] = []
-    with contextlib.suppress(OverBudget):  # the program's own run has its verdict
-        for one in treated_runs(bench, settings, run.losses, train):
-            treated.append(one)
-    return replace(measured, treated=tuple(treated))
-
-
-def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
-    """The curves, what moved by how much, and what it took."""
-    yield from _facts(measured)
-    run = measured.run
-    yield curves.drawn(run.losses, run.moments)
-    yield from curves.scores_drawn(measured.metric, run.moments)
-    if run.weights:
-        yield Table("updates over weights", ("parameter", "norm", "update / weight", "gradient"), _moved(run))
-    if run.units:
-        yield Table("nonlinearities", ("layer", "kind", "dead", "saturated"), _units(run))
-
-
-def _facts(measured: Measurement) -> Iterator[Fact]:
-    run, val = measured.run, measured.val.examples > 0
-    passes = f", {run.calls / run.batches:.1f} passes of {run.batches} batches" if run.batches else ""
-    early = len(run.losses) < measured.asked
-    asked = f" of {measured.asked}" if early else ""
-    ended = "; all went well by then" if early and run.ended == WELL else ""
-    yield Fact(
-        "updates", f"{len(run.losses)}{asked} in {run.calls} steps{passes}, {run.batch_size} examples each{ended}"
-    )
-    yield Fact("to know nothing costs", f"{measured.train.loss:.4g}{f' / {measured.val.loss:.4g}' * val}")
-    for last in run.moments[-1:]:
-        yield Fact("loss at the end", f"{last.loss:.4g}{f' / {last.val_loss:.4g} on the validation split' * val}")
-    if run.slower:
-        after = curves.mean(run.slower[-curves.WINDOW :])
-        yield Fact("at a tenth of the rate", f"{after:.4g} after {len(run.slower)} more updates")
-    if measured.explained:
-        yield Fact("not treated", f"{measured.explained} explains it")
-    for treated in measured.treated:
-        yield Fact(f"tried {treated.treatment}", str(treated))
-
-
-def _course(values: tuple[float, ...], form: str) -> str:
-    known = [v for v in values if math.isfinite(v)]
-    return f"{known[0]:{form}} -> {known[-1]:{form}}" if known else "-"
-
-
-def _moved(run: Run) -> tuple[tuple[str, ...], ...]:
-    """The parameters whose updates are the furthest from the notes' 1e-3, matrices first, in their own order."""
-
-    def distance(w: Weights) -> tuple[bool, float]:
-        found = ratio(w)
-        return w.axes > 1, abs(math.log(found / RATIO)) if 0 < found < math.inf else math.inf
-
-    chosen = sorted(run.weights, key=distance, reverse=True)[:ROWS]
-    rows = [w for w in run.weights if w in chosen]
-    return tuple((w.name, _course(w.norms, ".3g"), f"{ratio(w):.1e}", _course(w.gradients, ".1e")) for w in rows)
-
-
-def _units(run: Run) -> tuple[tuple[str, ...], ...]:
-    """The layers with the largest shares, in their own order."""
-    chosen = sorted(run.units, key=lambda u: max((*u.dead, *u.saturated), default=0.0), reverse=True)[:ROWS]
-    rows = [u for u in run.units if u in chosen]
-    shares = ((u, _course(u.dead, ".0%"), _course(u.saturated, ".0%")) for u in rows)
-    return tuple(
-        (u.name, u.kind, dead if u.kind == "relu" else "-", "-" if u.kind == "relu" else full)
-        for u, dead, full in shares
-    )

@@ -5,13 +5,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from babysit.checks.train.gains import gains
 from babysit.measuring import curves
 
 if TYPE_CHECKING:
-    from babysit.checks.train import Settings
+    from babysit.checks.train.schema import Moment, Moved, Settings
     from babysit.measuring.curves import Course
     from babysit.measuring.split_sample import Ignorance
-    from babysit.monitoring import Moment, Moved
 
 WELL = "all goes well"  # why such a run has ended
 ENOUGH = 0.64  # of the updates asked for, behind which a run that goes well may end; the last look but one is there
@@ -43,7 +43,7 @@ def settled(
     train, val = known
     if course is None or not (math.isfinite(last.loss) and math.isfinite(train.loss)):
         return False
-    gained = curves.gains(moments, train, metric)[-1]
+    gained = gains(moments, train, metric)[-1]
     clear = settings.drop * abs(train.loss)
     if not (gained.loss > clear and course.falls(settings.sigmas) and course.lost > clear) or _lags(course, settings):
         return False
