@@ -19,7 +19,7 @@ from babysit.driving.budget import Budget, read_budget
 from babysit.driving.target import names_a_file, split
 from babysit.errors import UsageError
 from babysit.report import Severity
-from babysit.space import Parameter, read_space, value_of
+from babysit.search.space import Parameter, read_space, value_of
 from babysit.values import NULL, Wrong, entries, given, items, one_of, read, unknown
 
 FILE_NAME = "babysit.yaml"

@@ -3,6 +3,8 @@
 import sysconfig
 import textwrap
 import traceback
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 
 LONGEST = 400  # characters of the error's text; PyTorch's run to pages
@@ -64,3 +66,10 @@ def _distance(frame: traceback.FrameSummary) -> int:
     if {"site-packages", "dist-packages"} & set(path.parts):
         return 1
     return 3 if path.is_relative_to(_STANDARD) else 0
+
+
+def unknown(known: Collection[str], name: str, complaint: str) -> str:
+    """That a name is none of `known`, with the nearest one that is; `complaint` is as "unknown key"."""
+    near = get_close_matches(name.lower(), known, n=1)
+    listed = "`babysit rules` lists them" if complaint.endswith("rule") else f"known are {', '.join(known)}"
+    return f"{complaint} {name!r}; " + (f"did you mean {near[0]!r}?" if near else listed)

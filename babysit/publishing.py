@@ -82,8 +82,8 @@ def write_best(report: Report, path: Path) -> None:
     Raises:
         UsageError: The file can't be written.
     """
-    from babysit.search_exhibits import best_yaml
-    from babysit.search_results import knows_nothing
+    from babysit.checks.search.exhibits import best_yaml
+    from babysit.checks.search.results import knows_nothing
 
     measured = report.results[0].measurement
     text = best_yaml(measured) if measured is not None and not knows_nothing(measured) else ""

@@ -6,11 +6,12 @@ written. So `1e-3` is a number, which PyYAML would read as text, and `no` is nev
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, get_args
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from babysit import messages
 
 NULL, BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 _EXPONENT = re.compile(r"[+-]?[\d.]+[eE][+-]?\d+")
@@ -42,9 +43,7 @@ def one_of(known: Collection[str], name: str, complaint: str, node: Node | None 
 
 def unknown(known: Collection[str], name: str, complaint: str, node: Node | None = None) -> Wrong:
     """The error that a name is none of `known`, with the nearest one that is."""
-    near = get_close_matches(name.lower(), known, n=1)
-    listed = "`babysit rules` lists them" if complaint.endswith("rule") else f"known are {', '.join(known)}"
-    return Wrong(f"{complaint} {name!r}; " + (f"did you mean {near[0]!r}?" if near else listed), node)
+    return Wrong(messages.unknown(known, name, complaint), node)
 
 
 def entries(node: Node, name: str) -> Iterator[tuple[ScalarNode, Node]]:

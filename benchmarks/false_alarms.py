@@ -46,6 +46,7 @@ from babysit.checks.check_data.statistics.labels import BatchOrder, LabelCounts
 from babysit.checks.lr_scan.permutation_test import exchange, with_exchanged_targets
 from babysit.checks.lr_scan.schema import Sweep, Trial, falls
 from babysit.checks.lr_scan.usable_rates import confirmed, leading
+from babysit.checks.search.rules import best_at_edge, one_seed_winner
 from babysit.checks.train.gains import gains
 from babysit.checks.train.schema import Moment
 from babysit.measuring import curves, scores
@@ -54,12 +55,11 @@ from babysit.measuring.significance import fall_error, normal_tail
 from babysit.measuring.split_sample import Ignorance
 from babysit.measuring.unit_statistics import LayerSummary
 from babysit.report import Severity
-from babysit.search_rules import best_at_edge, one_seed_winner
-from babysit.space import ALARM, LEADERS, Parameter, leaning
-from babysit.stages import again, coarse, fine, grid
+from babysit.search.space import ALARM, LEADERS, Parameter, leaning
+from babysit.search.stages import again, coarse, fine, grid
+from babysit.search.trials import Outcome
+from babysit.search.trials import Trial as Tried
 from babysit.tasks.task import Classification, Regression, Task
-from babysit.trials import Outcome
-from babysit.trials import Trial as Tried
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SURE = 1e-3  # chance at which so many alarms are more than the rate that is stated explains

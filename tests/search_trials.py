@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 from babysit.checks.search import Measurement
-from babysit.space import Parameter
-from babysit.stages import COARSE, FINE, SEEDS, ranking
-from babysit.trials import Outcome, Trial
+from babysit.search.space import Parameter
+from babysit.search.stages import COARSE, FINE, SEEDS, ranking
+from babysit.search.trials import Outcome, Trial
 
 STRIDES = (math.sqrt(5) % 1, math.sqrt(2) % 1, math.sqrt(3) % 1)  # no two of whose multiples come to the same place
 

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from babysit import interrupts
-from babysit.interrupts import Interrupts
+from babysit.search import interrupts
+from babysit.search.interrupts import Interrupts
 
 
 def press():

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from babysit.errors import UsageError
-from babysit.journal import BEGINS, TAIL, WholeLines, mend, open_journal, owned, remove
+from babysit.search.journal import BEGINS, TAIL, WholeLines, mend, open_journal, owned, remove
 
 LONG = b"x" * (2 * TAIL + 7)
 WAIT = 60  # seconds, at most, for another process
@@ -19,7 +19,7 @@ WAIT = 60  # seconds, at most, for another process
 APPENDING = """
 import sys
 from pathlib import Path
-from babysit.journal import WholeLines
+from babysit.search.journal import WholeLines
 
 path, name = Path(sys.argv[1]), sys.argv[2]
 lock = WholeLines(path)
@@ -37,7 +37,7 @@ for n in range(100):
 HOLDING = """
 import sys, time
 from pathlib import Path
-from babysit.journal import WholeLines
+from babysit.search.journal import WholeLines
 
 path = Path(sys.argv[1])
 WholeLines(path).acquire()
@@ -237,7 +237,7 @@ def test_a_lock_is_released_whatever_mending_ends_with(path, monkeypatch, wrong)
     path.write_bytes(b"one\ntw")
     before = open_files()
     with monkeypatch.context() as patched:
-        patched.setattr("babysit.journal.mend", stopped)
+        patched.setattr("babysit.search.journal.mend", stopped)
         with pytest.raises(wrong):
             WholeLines(path).acquire()
     assert open_files() == before

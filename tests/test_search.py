@@ -11,7 +11,7 @@ import parabola
 import pytest
 import yaml
 
-from babysit.study import hidden, located
+from babysit.search.addresses import hidden, located
 
 RATES, WIDTHS = "learning_rate=log:1e-6:1e2", "width=log-int:8:1024"
 SMALL = ("--coarse", 6, "--fine", 3, "--seeds", 1)
@@ -319,8 +319,8 @@ def test_more_trials_go_on_with_those_that_are_there(search):
 
 
 def test_a_trial_that_another_takes_for_dead_is_made_again_and_ends_nothing(search, monkeypatch):
-    from babysit.study import Board
-    from babysit.work import Worker
+    from babysit.search.storage import Board
+    from babysit.search.worker import Worker
 
     show, taken = Worker._watch, []
 

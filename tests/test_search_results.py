@@ -22,11 +22,11 @@ from search_trials import (
     trial,
 )
 
-from babysit.search_results import best, candidates, failures, in_common, knows_nothing, seed_noise, word
-from babysit.search_results import searched as whole_range
-from babysit.space import Parameter
-from babysit.stages import FINE, SEEDS, ranking
-from babysit.trials import Outcome
+from babysit.checks.search.results import best, candidates, failures, in_common, knows_nothing, seed_noise, word
+from babysit.checks.search.results import searched as whole_range
+from babysit.search.space import Parameter
+from babysit.search.stages import FINE, SEEDS, ranking
+from babysit.search.trials import Outcome
 
 BAD = (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST)
 RELU, TANH = {"activation": "relu"}, {"activation": "tanh"}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from babysit import space
 from babysit.errors import UsageError
-from babysit.space import ALARM, EDGE, LEADERS, NEAR, Parameter, edge, finer, leaning, read_space
+from babysit.search import space
+from babysit.search.space import ALARM, EDGE, LEADERS, NEAR, Parameter, edge, finer, leaning, read_space
 
 RATE = Parameter("learning_rate", "log", 1e-6, 1e-1)
 DROPOUT = Parameter("dropout", "uniform", 0.0, 0.8)

@@ -9,9 +9,21 @@ from search_trials import COARSE_TRIALS, ONCE, SPACE, failed, spread, trial, wor
 
 from babysit.checks.search import Settings
 from babysit.errors import UsageError
-from babysit.space import Parameter, finer
-from babysit.stages import COARSE, FINE, SEEDS, Entry, again, coarse, configurations, distinct, fine, grid, ranking
-from babysit.trials import Outcome
+from babysit.search.space import Parameter, finer
+from babysit.search.stages import (
+    COARSE,
+    FINE,
+    SEEDS,
+    Entry,
+    again,
+    coarse,
+    configurations,
+    distinct,
+    fine,
+    grid,
+    ranking,
+)
+from babysit.search.trials import Outcome
 
 RATE, HIDDEN, ACTIVATION = SPACE
 DROPOUT = Parameter("dropout", "uniform", 0.0, 0.8)

@@ -50,7 +50,7 @@ def workers_of(process):
     """Process numbers of the workers that a command has started."""
     found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in found.splitlines()[1:]]
-    return [int(pid) for pid, parent, words in rows if int(parent) == process.pid and "babysit.work" in words]
+    return [int(pid) for pid, parent, words in rows if int(parent) == process.pid and "babysit.search.worker" in words]
 
 
 def until(look, seconds=LIMIT):
@@ -181,7 +181,9 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(program):
 
 def test_a_worker_that_is_killed_for_ctrl_c_says_nothing_against_its_trial(program):
     """It is in a step that takes longer than the command waits."""
-    patched = "import babysit.crew, babysit.__main__ as m; babysit.crew.PATIENCE = 0.1; m.main()"
+    patched = (
+        "import babysit.search.worker_pool, babysit.__main__ as m; babysit.search.worker_pool.PATIENCE = 0.1; m.main()"
+    )
     options = (*SPACE, *SMALL, "--workers", "2", "--storage", "kept.journal")
     words = [sys.executable, "-c", patched, *command("slow", *options)[3:]]
     for made_before in (0, 2, 4):

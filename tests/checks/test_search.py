@@ -31,13 +31,13 @@ from search_trials import (
 
 from babysit.check import find_checks
 from babysit.checks.search import Settings
+from babysit.checks.search.exhibits import as_yaml, best_yaml, live
 from babysit.config import load, override
 from babysit.errors import UsageError
 from babysit.report import Curve, Fact, Snippet, Table
-from babysit.search_exhibits import as_yaml, best_yaml, live
-from babysit.space import Parameter, read_space
-from babysit.stages import COARSE, FINE, SEEDS, fine, grid
-from babysit.trials import Outcome
+from babysit.search.space import Parameter, read_space
+from babysit.search.stages import COARSE, FINE, SEEDS, fine, grid
+from babysit.search.trials import Outcome
 
 CHECK = find_checks()["search"]
 FAILED = {("all-trials-failed", "error")}

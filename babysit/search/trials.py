@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from babysit.errors import TargetError
 from babysit.measuring import curves
-from babysit.space import OF_ANY_TRAINER, Configuration, Value
+from babysit.search.space import OF_ANY_TRAINER, Configuration, Value
 
 if TYPE_CHECKING:
     from babysit.driving.guard import Driven

@@ -1,7 +1,7 @@
 """A worker of a search: it takes one waiting trial after the other, and writes what became of it.
 
-`python -m babysit.work` runs one as a process of its own, for `babysit search --workers N`: it reads its job as a line
-of JSON from standard input, and works until that ends.
+`python -m babysit.search.worker` runs one as a process of its own, for `babysit search --workers N`: it reads its job
+as a line of JSON from standard input, and works until that ends.
 """
 
 import functools
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from babysit.errors import BabysitError
-from babysit.interrupts import Interrupts
 from babysit.messages import blame
 from babysit.report import ExitCode
-from babysit.stages import SEEDS
-from babysit.study import Board, hidden, identity, open_storage, quiet_optuna, unless_a_heart
-from babysit.trials import Course, Halted, Outcome, Training, mean_score, tried
+from babysit.search.addresses import hidden
+from babysit.search.interrupts import Interrupts
+from babysit.search.stages import SEEDS
+from babysit.search.storage import Board, identity, open_storage, quiet_optuna, unless_a_heart
+from babysit.search.trials import Course, Halted, Outcome, Training, mean_score, tried
 
 if TYPE_CHECKING:
     from optuna import Trial as Asked

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from babysit.errors import UsageError
-from babysit.space import LEADERS, Parameter, finer
-from babysit.trials import Outcome, Trial
+from babysit.search.space import LEADERS, Parameter, finer
+from babysit.search.trials import Outcome, Trial
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from babysit.checks.search import Settings
+    from babysit.search.schema import Settings
 
 Drawn: TypeAlias = dict[str, bool | int | float | str | None] | None
 
 STAGES = COARSE, FINE, SEEDS = "coarse", "fine", "seeds"
-SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 BEST_SHARE = 0.2  # of the coarse trials, about which the fine range is drawn: six of 30, so that luck moves it little
 
 

@@ -1,30 +1,14 @@
-"""Which hyperparameters does this program learn best with?
+"""What can be set of `search`, and what it measures."""
 
-Random configurations, rates and strengths drawn evenly in log space, first many of them for an epoch or less, then
-fewer for longer in a range about the best; what explodes is given up at once, what lies at an edge is said, and the
-best are run again with other seeds (CS231n, lecture 6, "hyperparameter optimization"; notes "neural networks 3").
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from babysit.check import setting
-from babysit.errors import Skip
-from babysit.report import Exhibit
-from babysit.search_rules import all_trials_failed, best_at_edge, one_seed_winner, search_too_small
-from babysit.space import Parameter
-from babysit.stages import SAMPLERS
-from babysit.study import hidden
-from babysit.trials import Trial
+from babysit.search.addresses import hidden
+from babysit.search.space import Parameter
+from babysit.search.trials import Trial
 
-if TYPE_CHECKING:
-    from babysit.driving.bench import Bench
+SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 
-ORDER = 120
-BLOCKED_BY = ()
-ALONE = True
-EXTRA = ("optuna", "search")
 PRUNERS = ("none", "median", "halving")
 
 
@@ -150,22 +134,3 @@ class Measurement:
     importances: dict[str, float]
     storage: str
     interrupted: bool = False
-
-
-def measure(bench: "Bench", settings: Settings) -> Measurement:
-    """Coarse, then fine, then the best again with other seeds."""
-    from babysit import search
-
-    if bench.source is None:
-        raise Skip("a search builds one trainer after the other, and this one came without its factory")
-    return search.run(bench, bench.source, settings)
-
-
-def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
-    """The best, what mattered, what failed, every trial, and the score against each hyperparameter."""
-    from babysit.search_exhibits import shown
-
-    yield from shown(measured)
-
-
-RULES = (all_trials_failed, best_at_edge, one_seed_winner, search_too_small)

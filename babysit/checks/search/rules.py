@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from babysit.check import rule
-from babysit.measuring.significance import widening
-from babysit.report import Finding
-from babysit.search_results import (
+from babysit.checks.search.results import (
     Candidate,
     best,
     candidates,
@@ -19,12 +17,14 @@ from babysit.search_results import (
     seed_noise,
     word,
 )
-from babysit.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
-from babysit.stages import COARSE, SEEDS, leaders, ranking
-from babysit.trials import Outcome
+from babysit.measuring.significance import widening
+from babysit.report import Finding
+from babysit.search.space import BEYOND, LEADERS, NEAR, Parameter, edge, leaning
+from babysit.search.stages import COARSE, SEEDS, leaders, ranking
+from babysit.search.trials import Outcome
 
 if TYPE_CHECKING:
-    from babysit.checks.search import Measurement, Settings
+    from babysit.search.schema import Measurement, Settings
 
 SEVERAL = 1e3  # three decades, so that two steps lead across the lecture's range of 1e-6 to 1e-1
 FAILED = (Outcome.EXPLODED, Outcome.CRASHED, Outcome.LOST)  # of their own

@@ -3,16 +3,13 @@
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from babysit.checks.search.results import Candidate, best, candidates, in_common, knows_nothing, seed_noise, word
 from babysit.report import Curve, Exhibit, Fact, Snippet, Table
-from babysit.search_results import Candidate, best, candidates, in_common, knows_nothing, seed_noise, word
-from babysit.space import Configuration, Parameter
-from babysit.stages import COARSE, FINE, SEEDS, ranking
-from babysit.trials import Outcome, Trial
-
-if TYPE_CHECKING:
-    from babysit.checks.search import Measurement
+from babysit.search.schema import Measurement, Settings
+from babysit.search.space import Configuration, Parameter
+from babysit.search.stages import COARSE, FINE, SEEDS, ranking
+from babysit.search.trials import Outcome, Trial
 
 ROWS = 12  # of the table of trials; JSON has them all
 KEYS = 2  # columns that name a trial: its place and its score
@@ -154,3 +151,8 @@ def _scatter(measured: "Measurement", parameter: Parameter) -> Curve:
         marks={"the best": float(value)} if isinstance(value, int | float) else {},
         scattered=True,
     )
+
+
+def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
+    """The best, what mattered, what failed, every trial, and the score against each hyperparameter."""
+    yield from shown(measured)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.space import Parameter
-from babysit.stages import SEEDS, distinct, ranking
-from babysit.trials import Outcome, Trial
+from babysit.search.space import Parameter
+from babysit.search.stages import SEEDS, distinct, ranking
+from babysit.search.trials import Outcome, Trial
 
 if TYPE_CHECKING:
-    from babysit.checks.search import Measurement
+    from babysit.search.schema import Measurement
 
 ALIKE = 3  # failures, at least, that have something in common: two always lie on one side of a third
 

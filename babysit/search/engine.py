@@ -11,24 +11,25 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from babysit import journal, stages
-from babysit.checks.search import Measurement
 from babysit.driving.ranks import launched_together
 from babysit.errors import Interrupted, TargetError, UsageError
-from babysit.interrupts import Interrupts
-from babysit.space import KINDS, OF_ANY_TRAINER, Parameter, read_space
-from babysit.stages import COARSE, FINE, SEEDS, STAGES, Stage
-from babysit.study import Board, hidden, is_gone, is_one_of, located, open_storage, quiet_optuna, unless_a_heart
-from babysit.trials import GRADED, NO_VALIDATION, Trial
-from babysit.values import unknown
+from babysit.messages import unknown
+from babysit.search import journal, stages
+from babysit.search.addresses import hidden, located
+from babysit.search.interrupts import Interrupts
+from babysit.search.schema import Measurement
+from babysit.search.space import KINDS, OF_ANY_TRAINER, Parameter, read_space
+from babysit.search.stages import COARSE, FINE, SEEDS, STAGES, Stage
+from babysit.search.storage import Board, is_gone, is_one_of, open_storage, quiet_optuna, unless_a_heart
+from babysit.search.trials import GRADED, NO_VALIDATION, Trial
 
 if TYPE_CHECKING:
-    from babysit.checks.search import Settings
     from babysit.driving.bench import Bench
     from babysit.driving.target import Factory, Source
     from babysit.report import Exhibit
+    from babysit.search.schema import Settings
 
 FILE = "babysit-search.journal"
 # Of the program's own learning rate, where no range is said: five decades, as wide as the lecture's first range of
@@ -37,10 +38,17 @@ BELOW, ABOVE = 1e-3, 1e2
 TELLING = 20  # finished trials, from which importances are told: they look at the best tenth of them
 
 Work = Callable[[], None]
+Live: TypeAlias = "Callable[[Measurement], Iterator[Exhibit]]"
 
 
-def run(bench: "Bench", source: "Source", settings: "Settings") -> Measurement:
+def run(bench: "Bench", source: "Source", settings: "Settings", live: Live) -> Measurement:
     """The search, or what is left of it where it was begun before.
+
+    Args:
+        bench: Of the trainer as the program has it.
+        source: Where others like it come from.
+        settings: Of the search.
+        live: What there is to show while it runs, of what was measured so far.
 
     Raises:
         UsageError: The space doesn't fit the factory, or the storage can't be used.
@@ -53,7 +61,7 @@ def run(bench: "Bench", source: "Source", settings: "Settings") -> Measurement:
     with contextlib.ExitStack() as held:
         if not settings.storage:
             held.enter_context(journal.owned(Path(source.folder, FILE)))
-        search = Search(bench, source, settings)
+        search = Search(bench, source, settings, live)
         with _storage_failures(search.place), search.interrupts.put_off():
             return _done(search)
 
@@ -101,9 +109,11 @@ class Search:
         bench: Of the trainer as the program has it.
         source: Where others like it come from.
         settings: Of the search.
+        live: What there is to show while it runs, of what was measured so far.
     """
 
-    def __init__(self, bench: "Bench", source: "Source", settings: "Settings") -> None:
+    def __init__(self, bench: "Bench", source: "Source", settings: "Settings", live: Live) -> None:
+        self._show = live
         self.bench, self.source, self.settings = bench, source, settings
         self.space = _space(bench, source.factory, settings)
         self.coarse = stages.coarse(self.space, settings, source.seed)
@@ -165,15 +175,13 @@ class Search:
         self.bench.show(self._live)
 
     def _live(self) -> Iterator["Exhibit"]:
-        from babysit.search_exhibits import live
-
-        return live(self.measured(importances=False))
+        return self._show(self.measured(importances=False))
 
     @contextlib.contextmanager
     def workers(self) -> Iterator[Work]:
         """What makes trials: this process, where one is enough, or several others."""
-        from babysit.crew import Crew
-        from babysit.work import Job, Worker, pause
+        from babysit.search.worker import Job, Worker, pause
+        from babysit.search.worker_pool import Crew
 
         s = self.settings
         words = (self.source.factory.target, self.source.seed, str(self.source.folder), self.place, s.heartbeat)
@@ -251,7 +259,7 @@ def _space(bench: "Bench", factory: "Factory", settings: "Settings") -> tuple[Pa
         if takes is not None and parameter.name not in (*takes, *OF_ANY_TRAINER):
             complaint = f"--param {parameter.name}: {factory.name}() takes no"
             known = [name for name in dict.fromkeys((*takes, *OF_ANY_TRAINER)) if name not in ("fold", "folds")]
-            raise UsageError(str(unknown(known, parameter.name, complaint)))
+            raise UsageError(unknown(known, parameter.name, complaint))
         if settings.folds and parameter.name in ("fold", "folds"):
             raise UsageError(f"--param {parameter.name}: --folds {settings.folds} sets it")
     return space

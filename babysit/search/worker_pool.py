@@ -11,7 +11,7 @@ from typing import IO
 
 from babysit.errors import TargetError
 from babysit.report import ExitCode
-from babysit.work import Job
+from babysit.search.worker import Job
 
 PATIENCE = 10.0  # seconds that workers have to end the steps that they are in, before they are killed
 RESTARTS = 3  # of each worker that may follow on one another without a trial that ends: as often as one is given up
@@ -83,7 +83,12 @@ def _started(job: Job, count: int) -> "subprocess.Popen[str]":
     threads = str(max(1, (os.cpu_count() or 1) // count))  # or all would wait for one another's
     try:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "babysit.work"],  # no file of the working folder in place of a package
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "babysit.search.worker",
+            ],  # no file of the working folder in place of a package
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C is the command's to hear

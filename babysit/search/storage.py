@@ -7,7 +7,6 @@ worker that died has left is entered again.
 
 import contextlib
 import os
-import re
 import socket
 import threading
 import time
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from babysit.errors import UsageError
 from babysit.messages import shown
-from babysit.space import Parameter
-from babysit.trials import Outcome, Trial
+from babysit.search.addresses import hidden
+from babysit.search.space import Parameter
+from babysit.search.trials import Outcome, Trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-    from babysit.stages import Entry, Stage
+    from babysit.search.stages import Entry, Stage
 
 GIVEN_UP = 3  # workers that may die of one entry before it counts as a trial that can't be made
 UNSIGNED = 30.0  # seconds after which a trial that no worker has signed is taken for lost: signing takes milliseconds
@@ -39,10 +39,6 @@ WAIT = 0.3  # seconds between two such tries
 # Packages by the module that is missing, where they have another name.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
-_TYPO = re.compile(r"[a-z][a-z\d+.-]+:/(?!/)", re.IGNORECASE)  # more than the letter of a drive
-_IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/{2,3}(:memory:)?(\?.*)?")
-_CREDENTIALS = re.compile(r"(?:([^:/?@]*)(?::[^@]*)?@)?([^?]*).*", re.DOTALL)
-_RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|file:)(.+)")
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
@@ -53,25 +49,6 @@ def quiet_optuna() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-
-
-def located(storage: str, folder: Path) -> str:
-    """The storage by a name that says the same in every folder: a URL, or a file's whole path.
-
-    Args:
-        storage: As the user named it.
-        folder: Where that was.
-
-    Raises:
-        UsageError: It looks like a URL, and is none, or nothing would be kept there.
-    """
-    if _TYPO.match(storage):
-        raise UsageError("--storage: a database's URL has two slashes, as in postgresql+psycopg://user@host/name")
-    if _IN_MEMORY.fullmatch(storage):
-        raise UsageError(f"--storage {storage} is in memory, where nothing lasts: name a file, sqlite:///search.db")
-    if found := _RELATIVE.fullmatch(storage):
-        return f"{found[1]}{Path(folder, found[2])}"
-    return storage if "://" in storage else str(Path(folder, storage))
 
 
 def open_storage(place: str, heartbeat: int) -> "BaseStorage":
@@ -86,7 +63,7 @@ def open_storage(place: str, heartbeat: int) -> "BaseStorage":
     """
     try:
         if "://" not in place:
-            from babysit.journal import open_journal
+            from babysit.search.journal import open_journal
 
             return open_journal(Path(place))
         return _opened(place, heartbeat)
@@ -114,16 +91,6 @@ def _opened(url: str, heartbeat: int) -> "BaseStorage":
                 raise
             time.sleep(WAIT)
     raise AssertionError
-
-
-def hidden(place: str) -> str:
-    """The storage as it may be shown: a URL without its password and its query, which may hold one, too."""
-    scheme, separator, rest = place.partition("://")
-    if not separator:
-        return shown(place)
-    user, host = _CREDENTIALS.fullmatch(rest).groups(default="")  # type: ignore[union-attr]  # it matches any text
-    name, slash, database = host.partition("/")
-    return f"{scheme}{separator}{user}{'@' * bool(user)}{name.rpartition('@')[2]}{slash}{database}"
 
 
 class Board:
