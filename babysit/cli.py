@@ -1,6 +1,6 @@
 """The command line: the names of the commands and what each is for.
 
-What a command takes is made when it is called (`babysit.signatures`), so that `babysit --help` imports no check.
+What a command takes is made when it is called (`babysit.commands.signatures`): `babysit --help` imports no check.
 """
 
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ class _Later(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of the command itself."""
-        from babysit.signatures import made
+        from babysit.commands.signatures import made
 
         assert self.name
         return made(self.name, SUMMARIES[self.name]).make_context(info_name, args, parent, **extra)

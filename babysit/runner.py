@@ -6,21 +6,19 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from babysit import judging
 from babysit.check import Check, plain
 from babysit.driving.ranks import launched_together
 from babysit.errors import TargetError
-from babysit.judging import Judged
-from babysit.plan import Plan, plan
 from babysit.report import Crash, Finding, Report, Result, Seconds, Severity, Status
-from babysit.walk import Notices, Progress, Walk
+from babysit.running import judging
+from babysit.running.judging import Judged
+from babysit.running.plan import Plan
+from babysit.running.walk import Notices, Progress, Walk
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Show
     from babysit.driving.target import Source
     from babysit.trainer import Trainer
-
-__all__ = ["Plan", "conclude", "plan", "run"]
 
 
 def run(

@@ -32,8 +32,7 @@ from torch import Tensor, nn
 
 from babysit import seeds
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.check import find_checks
-from babysit.checks import overfit
+from babysit.checks import find_checks, overfit
 from babysit.checks.overfit.attempts import affordable, aim_for
 from babysit.driving.bench import Bench
 from babysit.measuring.reference_optimizers import Rprop

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from babysit import runner, seeds
-from babysit.check import find_checks
-from babysit.config import Config
+from babysit.checks import find_checks
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.driving.bench import Bench
 from babysit.lab import demo
 from babysit.trainer import Trainer
@@ -58,7 +59,7 @@ def ratio(trainer: Trainer) -> tuple[float, float]:
 
 def main() -> None:
     checks = find_checks()
-    plan = runner.plan(Config(settings={name: check.settings() for name, check in checks.items()}), checks)
+    plan = planning.plan(Config(settings={name: check.settings() for name, check in checks.items()}), checks)
     print("target      bare step   driven / bare   run     babysit's own share")
     for name, make in (("lab demo", demo.trainer), ("digits", digits)):
         seeds.seed_everything(0)

@@ -78,7 +78,7 @@ def bare(name: str) -> Bare:
 
 def loading(name: str) -> None:
     """All that a run does ahead of its first check."""
-    from babysit import command, runner  # noqa: F401  # imports count
+    from babysit.commands.plan import plan  # noqa: F401  # imports count
     from babysit.driving.target import build
 
     build(f"{HERE / 'size_programs.py'}:{name}", 0)
@@ -156,12 +156,13 @@ def own_steps(program: Program) -> dict[str, float]:
     """By check, the seconds that its report calls babysit's own over its steps, all of them processor time."""
     time.perf_counter = time.process_time  # babysit's clock; this process has one purpose, and neighbors can't be seen
     from babysit import runner
-    from babysit.check import find_checks
-    from babysit.config import Config
+    from babysit.checks import find_checks
+    from babysit.commands.plan import plan
+    from babysit.config.file import Config
 
     checks = find_checks()
     settings = {name: check.settings() for name, check in checks.items()}
-    asked = runner.plan(Config(select=CHECKS, settings=settings), checks)
+    asked = plan(Config(select=CHECKS, settings=settings), checks)
     reports = [runner.run(program.trainer(), asked, target="sweep") for _ in range(REPEATS)]
     return {name: min(_own(report, name) for report in reports) for name in CHECKS}
 

@@ -20,7 +20,8 @@ import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from babysit.check import Check, Rule, find_checks
+from babysit.check import Check, Rule
+from babysit.checks import find_checks
 from babysit.reporting.formats.json import schema
 
 ROOT = Path(__file__).parent.parent

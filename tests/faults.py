@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.driving.bench import Bench
 from babysit.lab.broken import (
     EvaluationMovesStatistics,

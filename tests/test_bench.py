@@ -6,7 +6,7 @@ import pytest
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Output, TargetError, arrays
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.driving.bench import Bench
 from babysit.driving.guard import Driven
 from babysit.errors import RestoreError

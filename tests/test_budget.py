@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit import diagnose
-from babysit.check import find_checks, find_rules
+from babysit.checks import find_checks, find_rules
+from babysit.diagnosis import diagnose
+from babysit.diagnosis.consequences import EXPLAINS, explained_by
 from babysit.driving.budget import EVALUATION, WORTH, Budget, Needs, Share, estimate, evaluations, read_budget, shares
-from babysit.explains import EXPLAINS, explained_by
 from babysit.report import Severity
 
 

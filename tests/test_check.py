@@ -3,7 +3,8 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from babysit.check import Rule, check_of, find_checks, find_rules, rule, setting
+from babysit.check import Rule, rule, setting
+from babysit.checks import check_of, find_checks, find_rules
 from babysit.outline import SECTIONS
 from babysit.report import Finding, Severity
 

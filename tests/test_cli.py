@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.check import find_checks, find_rules
+from babysit.checks import find_checks, find_rules
 from babysit.lab.faults import FAULTS
 from babysit.outline import SECTIONS
 
@@ -459,7 +459,7 @@ def test_python_m(programs):
 
 
 def test_a_fault_of_its_own_is_owned_with_its_place(babysit, programs, monkeypatch):
-    monkeypatch.setattr("babysit.runner.plan", lambda *arguments: None)
+    monkeypatch.setattr("babysit.commands.run.plan", lambda *arguments: None)
     done = babysit("run", TARGET)
     assert (done.code, done.out) == (3, "")
     assert re.fullmatch(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.command import Options, configured
+from babysit.config.options import Options, configured
 from babysit.errors import UsageError
 from babysit.report import Severity
 

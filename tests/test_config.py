@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babysit.check import check_of, rule, setting
-from babysit.config import Config, find, load, names, override, reasons
+from babysit.check import rule, setting
+from babysit.checks import check_of
+from babysit.config.file import Config, find, load, names, override, reasons
 from babysit.driving.budget import Budget
 from babysit.errors import UsageError
 from babysit.report import Severity

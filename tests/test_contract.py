@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import babysit
-from babysit.check import find_checks, find_rules
-from babysit.diagnose import EXPLAINS
+from babysit.checks import find_checks, find_rules
+from babysit.diagnosis.consequences import EXPLAINS
 from babysit.outline import SECTIONS
 from babysit.report import Severity
 from babysit.reporting.formats import formats

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from babysit.checks.overfit.schema import Outcome
-from babysit.diagnose import EXPLAINS, diagnose
+from babysit.diagnosis.consequences import EXPLAINS
+from babysit.diagnosis.diagnose import diagnose
 from babysit.measuring.treatments import PLAIN, REDRAWN, STANDARDIZED, UNREGULARIZED, Treated
 from babysit.report import Finding, Severity
 

@@ -10,8 +10,8 @@ from test_runner import Measurement, check, ends, plan, raising, rule_named
 from trainers import TinyTrainer
 
 from babysit import runner
-from babysit.check import certain, find_checks
-from babysit.checks import overfit, train
+from babysit.check import certain
+from babysit.checks import find_checks, overfit, train
 from babysit.checks.overfit.schema import LEARNED
 from babysit.driving.bench import Bench
 from babysit.driving.budget import Needs
@@ -112,7 +112,7 @@ def test_an_error_that_the_diagnosis_excuses_does_not_end_the_run(monkeypatch):
     def lowered(measurements, findings):
         return tuple(replace(finding, severity=Severity.WARNING) for finding in findings)
 
-    monkeypatch.setattr("babysit.judging.diagnose", lowered)
+    monkeypatch.setattr("babysit.running.judging.diagnose", lowered)
     report, _ = run(check("first", 9, rule_named("large")), check("second", 1), fail_fast=True)
     assert report.results[1].status is Status.PASSED
 

@@ -9,10 +9,12 @@ import pytest
 from test_runner import Measurement, Settings, check, plan, rule_named, run
 
 from babysit import check as checks
-from babysit import judging, runner
+from babysit import runner
+from babysit.checks import find_checks
 from babysit.report import Crash, ExitCode, Severity, Status, exit_code
 from babysit.reporting.formats import formats
 from babysit.reporting.terminal import report as terminal
+from babysit.running import judging
 
 FAULT = "a fault of babysit's own, please report it: OverflowError: too large"
 
@@ -112,11 +114,11 @@ def test_an_interruption_is_no_crash():
 @pytest.fixture
 def broken_rule(monkeypatch):
     """`check-loss` with a rule that crashes."""
-    known = checks.find_checks()
+    known = find_checks()
     loss = known["check-loss"]
     rules = {**loss.rules, "summed-loss": dataclasses.replace(loss.rules["summed-loss"], judge=too_large)}
     found = {**known, "check-loss": dataclasses.replace(loss, rules=rules)}
-    for module in ("babysit.command", "babysit.check"):
+    for module in ("babysit.commands.run", "babysit.commands.judge", "babysit.config.options", "babysit.checks"):
         monkeypatch.setattr(f"{module}.find_checks", lambda: found)
 
 
@@ -152,7 +154,7 @@ def test_a_saved_report_is_judged_as_far_as_its_rules_go(babysit, broken_rule):
 def test_a_format_that_crashes_costs_itself_alone(babysit, monkeypatch, broken):
     whole = formats()
     found = {**whole, broken: too_large}
-    monkeypatch.setattr("babysit.publishing.formats", lambda: found)
+    monkeypatch.setattr("babysit.commands.publish.formats", lambda: found)
     done = babysit("demo", "--select", "check-data", *(f"--report={name}={name}.out" for name in whole), "--quiet")
     assert done.code == 3
     assert f"format {broken} crashed: {FAULT}" in done.out
@@ -175,7 +177,7 @@ def test_a_terminal_report_that_crashes_leaves_the_verdict_and_a_line_a_finding(
 @pytest.mark.parametrize("broken", ["json", "junit"])
 def test_a_format_on_standard_output_that_crashes(babysit, monkeypatch, broken):
     found = {**formats(), broken: too_large}
-    monkeypatch.setattr("babysit.publishing.formats", lambda: found)
+    monkeypatch.setattr("babysit.commands.publish.formats", lambda: found)
     done = babysit("demo", "--select", "check-data", "--format", broken)
     assert done.code == 3
     assert done.out.startswith("CRASHED (exit code 3) - babysit demo")
@@ -184,7 +186,7 @@ def test_a_format_on_standard_output_that_crashes(babysit, monkeypatch, broken):
 
 def test_a_format_that_crashes_into_a_file_is_printed_in_short(babysit, monkeypatch):
     found = {**formats(), "json": too_large}
-    monkeypatch.setattr("babysit.publishing.formats", lambda: found)
+    monkeypatch.setattr("babysit.commands.publish.formats", lambda: found)
     done = babysit("demo", "--select", "check-data", "--format", "json", "--output", "report.json")
     assert (done.code, Path("report.json").exists()) == (3, False)
     assert f"crashed  format json crashed: {FAULT}" in done.out

@@ -3,14 +3,15 @@
 import pytest
 
 from babysit import runner, seeds
-from babysit.check import find_checks
-from babysit.config import Config
+from babysit.checks import find_checks
+from babysit.commands.plan import plan
+from babysit.config.file import Config
 from babysit.lab import demo
 from babysit.lab.faults import FAULTS
 from babysit.report import Severity, Status
 
 CHECKS = find_checks()
-PLAN = runner.plan(Config(settings={name: check.settings() for name, check in CHECKS.items()}), CHECKS)
+PLAN = plan(Config(settings={name: check.settings() for name, check in CHECKS.items()}), CHECKS)
 
 E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
 EXPECTED = {

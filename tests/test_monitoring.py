@@ -17,9 +17,10 @@ from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, runner
 from babysit.arrays import differing
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.train.monitor import monitored
-from babysit.config import Config
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.driving.bench import Bench
 from babysit.driving.updates import CALLS
 from babysit.errors import UsageError
@@ -330,7 +331,7 @@ def test_in_a_report_it_is_a_check_that_could_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checks = find_checks()
     settings = {name: check.settings() for name, check in checks.items()} | {"train": SETTINGS(record="no/run.jsonl")}
-    report = runner.run(TinyTrainer(), runner.plan(Config(settings=settings), checks, "train"), target="t")
+    report = runner.run(TinyTrainer(), planning.plan(Config(settings=settings), checks, "train"), target="t")
     assert report.results[0].reason == "no/run.jsonl can't be written: No such file or directory"
     assert exit_code(report) is ExitCode.TARGET
 
@@ -450,7 +451,7 @@ def test_a_rank_that_cannot_write_ends_the_run_on_all(tmp_path):
     checks = find_checks()
     settings = {name: check.settings() for name, check in checks.items()}
     settings |= {"train": SETTINGS(steps=5, record=str(tmp_path / "no" / "run.jsonl"))}
-    plan = runner.plan(Config(settings=settings), checks, "train")
+    plan = planning.plan(Config(settings=settings), checks, "train")
     reports = together(2, lambda group, rank: runner.run(Parallel(group, rank), plan, target="t"))
     assert {"can't be written" in report.results[0].reason for report in reports} == {True}
 

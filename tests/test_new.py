@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from babysit import new
-from babysit.check import check_of, find_checks, setting
-from babysit.config import Config, load
+from babysit.check import setting
+from babysit.checks import check_of, find_checks
+from babysit.commands import new
+from babysit.config.file import Config, load
 from babysit.driving.target import locate
 from babysit.errors import UsageError
 from babysit.report import Severity

@@ -3,7 +3,7 @@
 import pytest
 
 from babysit import outline
-from babysit.check import find_checks, find_rules
+from babysit.checks import find_checks, find_rules
 from babysit.outline import outlines, rule_outlines
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from babysit import runner
-from babysit.check import find_checks, find_rules
+from babysit.checks import find_checks, find_rules
 from babysit.driving.target import build
 from babysit.report import Severity, Status
+from babysit.running.plan import Plan
 
 FOLDER = Path(__file__).parent / "programs"
 FAULTY = {
@@ -133,7 +134,7 @@ def errors(name, factory, *names):
         check.name: check.settings(**{"treatment": False} if check.name in ("overfit", "train") else {})
         for check in checks
     }
-    plan = runner.Plan(tuple(checks), settings)
+    plan = Plan(tuple(checks), settings)
     report = runner.run(build(f"{FOLDER / name}.py:{factory}", 0), plan, target=name)
     assert {r.status for r in report.results} <= {Status.PASSED, Status.FAILED}, report.results
     return {f.rule for f in report.findings if f.severity is Severity.ERROR}

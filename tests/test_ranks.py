@@ -12,8 +12,9 @@ from processes import GONE, Dropping, Group, Parallel, joined_demo, parallel_dem
 from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Output, SupportsRanks, TargetError, Trainer, arrays, runner
-from babysit.check import find_checks
-from babysit.config import Config
+from babysit.checks import find_checks
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.driving.bench import POOL_EXAMPLES, Bench
 from babysit.driving.guard import Driven
 from babysit.driving.ranks import Ranks, launched_rank, launched_together
@@ -29,7 +30,7 @@ TOGETHER = tuple(name for name, check in find_checks().items() if not check.alon
 
 def plan(*names, **settings):
     chosen = {name: check.settings(**settings.get(name, {})) for name, check in find_checks().items()}
-    return runner.plan(Config(select=names, settings=chosen), find_checks())
+    return planning.plan(Config(select=names, settings=chosen), find_checks())
 
 
 def reports(size, make, *names, **settings):

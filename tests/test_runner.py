@@ -8,12 +8,14 @@ import pytest
 from trainers import TinyTrainer
 
 from babysit import runner
-from babysit.check import check_of, find_checks, rule, setting
-from babysit.config import Config
+from babysit.check import rule, setting
+from babysit.checks import check_of, find_checks
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.errors import RestoreError, Skip, TargetError, UsageError
 from babysit.lab import demo
 from babysit.report import Fact, Seconds, Severity, Status
-from babysit.runner import Plan
+from babysit.running.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ BOTH = {"sizes": Settings(), "edges": Settings()}
 )
 def test_what_is_selected(select, only, chosen, rules):
     config = Config(select=select, settings=BOTH, ignore={"range-edge": "a"}, expected={"cannot-overfit": "b"})
-    planned = runner.plan(config, CHECKS, only)
+    planned = planning.plan(config, CHECKS, only)
     assert [one.name for one in planned.checks] == chosen
     assert planned.rules == rules
     assert (planned.settings, planned.ignore, planned.expected) == (BOTH, config.ignore, config.expected)
@@ -210,12 +212,12 @@ def test_a_check_of_several_processes_runs_where_there_are_such_or_where_it_is_n
     monkeypatch.setenv("WORLD_SIZE", started)
     checks = {"alone": check("alone"), "together": check("together", 7, rule_named("ranks_diverge"), together=True)}
     config = Config(select=select, settings={name: Settings() for name in checks})
-    assert [one.name for one in runner.plan(config, checks, only).checks] == chosen
+    assert [one.name for one in planning.plan(config, checks, only).checks] == chosen
 
 
 def test_a_command_of_which_nothing_is_selected():
     with pytest.raises(UsageError, match=r"^nothing of sizes is selected: edges, range-edge$"):
-        runner.plan(Config(select=("edges", "range-edge"), settings=BOTH), CHECKS, "sizes")
+        planning.plan(Config(select=("edges", "range-edge"), settings=BOTH), CHECKS, "sizes")
 
 
 def test_only_the_rules_selected_are_judged():
@@ -361,7 +363,7 @@ def test_progress():
 def real(select=(), **settings):
     config = Config(select=select, settings={name: one.settings() for name, one in find_checks().items()})
     changed = {name.replace("_", "-"): value for name, value in settings.items()}
-    return runner.plan(dataclasses.replace(config, settings={**config.settings, **changed}), find_checks())
+    return planning.plan(dataclasses.replace(config, settings={**config.settings, **changed}), find_checks())
 
 
 @pytest.mark.parametrize("high", [1e-4, 10.0])

@@ -503,7 +503,7 @@ def test_without_validation_examples_nothing_can_be_judged(search):
 
 def test_without_the_extra_one_line_says_what_to_install(search, monkeypatch):
     there = importlib.util.find_spec
-    monkeypatch.setattr("babysit.command.find_spec", lambda name: None if name == "optuna" else there(name))
+    monkeypatch.setattr("babysit.commands.run.find_spec", lambda name: None if name == "optuna" else there(name))
     done, report = search("trainer")
     assert (done.code, done.out, report) == (3, "", None)
     assert done.err == "babysit: babysit search needs optuna: pip install 'babysit[search]'\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from babysit.values import Wrong, given, one_of, read, wanted
+from babysit.config.values import Wrong, given, one_of, read, wanted
 
 
 @pytest.mark.parametrize(

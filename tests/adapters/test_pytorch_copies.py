@@ -8,7 +8,7 @@ from torch.optim import SGD, AdamW
 
 from babysit import arrays
 from babysit.adapters.pytorch import copies
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.driving.bench import Bench
 from babysit.report import Fact
 

@@ -36,7 +36,7 @@ from torch.utils.data import (
 
 from babysit import ChanceLoss, Classification
 from babysit.adapters.pytorch import PyTorchTrainer
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.driving.bench import Bench
 from babysit.errors import Skip, TargetError
 

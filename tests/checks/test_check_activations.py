@@ -7,7 +7,7 @@ from faults import SEEDS, demo, findings, judged_whatever_the_numbers, measured,
 from scipy.stats import binom
 from trainers import TinyTrainer
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_activations import Measurement, Settings
 from babysit.errors import Skip, TargetError
 from babysit.lab.layers import ACTIVATIONS

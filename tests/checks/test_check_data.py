@@ -18,7 +18,7 @@ from trainers import TinyTrainer
 
 from babysit import Binary, ChanceLoss, Classification, Hinge, MultiLabel
 from babysit.arrays import differing
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.errors import TargetError
 from babysit.lab.demo import trainer
 from babysit.lab.faults import FAULTS

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit.arrays import differing
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_grad import Measurement, Settings
 from babysit.checks.check_grad.schema import Unreached, Update, UsedGradients
 from babysit.checks.check_grad.slopes import Slope, Slopes

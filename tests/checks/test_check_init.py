@@ -17,10 +17,11 @@ from trainers import TinyTrainer
 
 from babysit import Classification, arrays, runner
 from babysit.adapters.numpy import NumpyTrainer
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_init import Measurement, Settings
 from babysit.checks.check_init.schema import Signals
-from babysit.config import Config
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.driving.bench import Bench
 from babysit.errors import Skip
 from babysit.lab.data import gaussian
@@ -819,7 +820,7 @@ def test_one_input_is_one():
 
 def test_a_measurement_outlives_its_file():
     chosen = {name: check.settings() for name, check in find_checks().items()}
-    plan = runner.plan(Config(select=(NAME,), settings=chosen), find_checks())
+    plan = planning.plan(Config(select=(NAME,), settings=chosen), find_checks())
     report = runner.run(faults.zero_weights(0), plan, target="t")
     read = as_json.read(as_json.render(report, Severity.ERROR))
     assert repr(read.results[0].measurement) == repr(report.results[0].measurement)  # NaN is NaN

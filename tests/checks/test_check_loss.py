@@ -10,7 +10,7 @@ from pytorch_programs import trainer as pytorch_trainer
 from torch import nn
 from torch.nn import functional as F
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_loss import Measurement, Settings
 from babysit.lab.losses import softmax_loss
 from babysit.tasks.task import ChanceLoss, Hinge

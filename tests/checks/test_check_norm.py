@@ -12,7 +12,7 @@ from processes import ParallelLab, together
 from torch import nn
 from trainers import TinyTrainer, TracedTrainer
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_norm import Measurement, Settings, batch_coupling, normalization, train_eval
 from babysit.checks.check_norm.schema import Dependence, Layer
 from babysit.driving.bench import Bench

@@ -9,7 +9,7 @@ from processes import Dropping, Group, Parallel, together
 from trainers import TinyTrainer, TracedTrainer, blobs
 
 from babysit import Skip, arrays
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_parallel import Measurement, Settings, _surprise
 from babysit.driving.bench import Bench
 

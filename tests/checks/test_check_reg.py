@@ -7,7 +7,7 @@ import pytest
 from faults import SEEDS, demo, judged_whatever_the_numbers, lecture, measured, verdict
 from trainers import TinyTrainer
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_reg import Measurement, Settings
 from babysit.errors import Skip
 

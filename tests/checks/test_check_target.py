@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from trainers import TinyTrainer
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_target import Measurement, Settings
 from babysit.lab.losses import squared_loss
 

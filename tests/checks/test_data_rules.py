@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from faults import judged_whatever_the_numbers
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.check_data import Measurement, Settings
 from babysit.checks.check_data.summaries import Comparison, Labels, Leaf, Order, Overlap, Sight, Tie
 

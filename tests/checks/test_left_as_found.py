@@ -8,7 +8,7 @@ import pytest
 from faults import left, measured
 
 from babysit.arrays import differing
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.errors import Skip, TargetError
 from babysit.lab import demo
 

@@ -10,7 +10,7 @@ from rate_trials import BLIND
 from trainers import TinyTrainer, blobs
 
 from babysit import Output
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.lr_scan.rate_search import Search
 from babysit.checks.lr_scan.usable_rates import suggestion, usable_range
 from babysit.errors import Skip, TargetError

@@ -7,7 +7,7 @@ import pytest
 from faults import judged_whatever_the_numbers
 from rate_trials import BLIND, EXPLODED, HEALTHY, exploded, repeated, trial, with_own
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.lr_scan import Settings
 from babysit.checks.lr_scan.schema import Sweep
 from babysit.report import Curve, Fact

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from faults import judged_whatever_the_numbers
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.overfit import Measurement, Settings
 from babysit.checks.overfit.schema import Attempt, Outcome
 from babysit.measuring.treatments import ADVICE, PLAIN, REDRAWN, STANDARDIZED, Treated

@@ -29,10 +29,10 @@ from search_trials import (
     value,
 )
 
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.search import Settings
 from babysit.checks.search.exhibits import as_yaml, best_yaml, live
-from babysit.config import load, override
+from babysit.config.file import load, override
 from babysit.errors import UsageError
 from babysit.report import Curve, Fact, Snippet, Table
 from babysit.search.space import Parameter, read_space

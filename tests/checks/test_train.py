@@ -10,10 +10,11 @@ from trainers import TinyTrainer
 
 from babysit import Output, runner
 from babysit.arrays import differing
-from babysit.check import find_checks
+from babysit.checks import find_checks
 from babysit.checks.train import Measurement, Settings
 from babysit.checks.train.schema import Moment, Run, Units, Weights
-from babysit.config import Config
+from babysit.commands import plan as planning
+from babysit.config.file import Config
 from babysit.errors import Skip
 from babysit.lab.layers import ACTIVATIONS
 from babysit.lab.trainer import LabTrainer
@@ -799,7 +800,7 @@ def test_the_parameters_shown_are_the_matrices_furthest_from_the_usual_ratio():
 def test_a_saved_measurement_is_judged_alike():
     checks = find_checks()
     settings = {name: check.settings() for name, check in checks.items()} | {NAME: Settings(steps=40)}
-    plan = runner.plan(Config(settings=settings), checks, NAME)
+    plan = planning.plan(Config(settings=settings), checks, NAME)
     report = runner.run(programs.labels_shuffled(0), plan, target="t")
     saved = json.read(json.render(report, Severity.ERROR))
     assert repr(saved.results[0].measurement) == repr(report.results[0].measurement)

@@ -8,11 +8,12 @@ from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Output, Regression, runner, seeds
 from babysit.adapters.numpy import NumpyTrainer
-from babysit.check import find_checks
-from babysit.config import Config
+from babysit.checks import find_checks
+from babysit.commands.plan import plan
+from babysit.config.file import Config
 
 CHECKS = find_checks()
-PLAN = runner.plan(Config(settings={name: check.settings() for name, check in CHECKS.items()}), CHECKS)
+PLAN = plan(Config(settings={name: check.settings() for name, check in CHECKS.items()}), CHECKS)
 
 
 def report_on(trainer, seed=0):

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from babysit import check
+from babysit.checks import check_of
 from babysit.report import Fact, Finding, Report, Result, Seconds, Severity, Status, Table
 
 
@@ -66,7 +67,7 @@ def _check(name: str, page: str, order: int, *rules: check.Rule) -> check.Check:
     module = types.ModuleType(f"babysit.checks.{name}", page)
     vars(module).update(ORDER=order, BLOCKED_BY=(), Settings=Settings, Measurement=Measurement)
     vars(module).update(measure=None, exhibits=None, **{rule.judge.__name__: rule for rule in rules})
-    return check.check_of(module)
+    return check_of(module)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,8 +80,8 @@ def checks() -> Iterator[Mapping[str, check.Check]]:
     by_name = {c.name: c for c in found}
     rules = {id: (c, rule) for c in found for id, rule in c.rules.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "find_checks", lambda: by_name)
-        patch.setattr(check, "find_rules", lambda: rules)
+        patch.setattr("babysit.checks.find_checks", lambda: by_name)
+        patch.setattr("babysit.checks.find_rules", lambda: rules)
         yield by_name
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babysit import check
+from babysit import checks
 from babysit.report import Curve, Fact, Finding, Histogram, Histograms, Report, Result, Seconds, Severity, Status, Table
 from babysit.reporting.formats import formats
 from babysit.reporting.terminal import report as terminal
@@ -308,7 +308,7 @@ def test_text_is_the_terminals_without_trailing_blanks(reports):
 
 
 def test_a_rules_page(stripped):
-    owner, rule = check.find_rules()["wrong-start"]
+    owner, rule = checks.find_rules()["wrong-start"]
     assert stripped(lambda console: terminal.render_rule(owner, rule, console), 60, "ascii") == (
         """\
 wrong-start  a rule of first-loss
@@ -329,7 +329,7 @@ References
 
 
 def test_all_rules(stripped):
-    assert stripped(lambda console: terminal.render_rules(check.find_rules(), console), 80) == (
+    assert stripped(lambda console: terminal.render_rules(checks.find_rules(), console), 80) == (
         """\
 first-loss  Is the first loss that of chance?
   wrong-start  The first loss is not that of chance.

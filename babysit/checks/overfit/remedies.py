@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from babysit.checks.overfit.attempts import other_attempts, treated_attempts
 from babysit.checks.overfit.schema import LEARNED, Attempt, Outcome
+from babysit.diagnosis.consequences import explained_by
 from babysit.errors import OverBudget
-from babysit.explains import explained_by
 from babysit.measuring.treatments import Treated
 
 if TYPE_CHECKING:

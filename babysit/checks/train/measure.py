@@ -10,9 +10,9 @@ from babysit.checks.train.curve_rules import (
 )
 from babysit.checks.train.monitor import LOOKS
 from babysit.checks.train.schema import Measurement, Settings
+from babysit.diagnosis.consequences import explained_by
 from babysit.driving.budget import Needs, evaluations
 from babysit.errors import OverBudget
-from babysit.explains import explained_by
 from babysit.measuring.treatments import Treated
 from babysit.report import Severity
 

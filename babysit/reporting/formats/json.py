@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from babysit import check, report
+from babysit import checks, report
 from babysit.errors import UsageError
 from babysit.report import SCHEMA_VERSION, ExitCode, Report, Result, Seconds, Severity, Status
 
@@ -250,14 +250,14 @@ def _known(name: str, known: Mapping[str, Any], path: str) -> Any:
 
 
 def _finding(found: Finding, path: str) -> report.Finding:
-    _known(found.rule, check.find_rules(), f"{path}.rule")
+    _known(found.rule, checks.find_rules(), f"{path}.rule")
     words = (found.rule, found.severity, found.message, found.where)
     return report.Finding(*words, found.evidence, found.suggestion, tuple(found.explains))
 
 
 def _result(result: CheckResult, path: str) -> Result:
     """The result, its measurement and settings in the types of its check."""
-    known = _known(result.check, check.find_checks(), f"{path}.check")
+    known = _known(result.check, checks.find_checks(), f"{path}.check")
     measurement = result.measurement
     if measurement is not None:
         measurement = _validated(TypeAdapter(known.measurement), measurement, f"{path}.measurement")

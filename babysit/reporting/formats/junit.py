@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from babysit import check
+from babysit import checks
 from babysit.report import (
     Crash,
     ExitCode,
@@ -66,7 +66,7 @@ def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
     yield from map(_crashed, report.crashes)
     for result in report.results:
         if result.status in _JUDGED or result.check in partly:
-            rules = [rule for rule in check.find_checks()[result.check].rules if rule not in judged]
+            rules = [rule for rule in checks.find_checks()[result.check].rules if rule not in judged]
             judged |= set(rules)
             share = result.seconds.total / max(1, len(rules))
             yield from (_judged(report, fail_on, result.check, rule, share) for rule in rules)
@@ -74,7 +74,7 @@ def _cases(report: Report, fail_on: Severity) -> Iterator[ET.Element]:
             yield _unjudged(result)
     for rule in dict.fromkeys([*(finding.rule for finding in report.findings), *report.unmet]):
         if rule not in judged:
-            yield _judged(report, fail_on, check.find_rules()[rule][0].name, rule, 0.0)
+            yield _judged(report, fail_on, checks.find_rules()[rule][0].name, rule, 0.0)
     reason = _UNFINISHED.get(exit_code(report, fail_on))
     if reason:
         yield _told(_case("run", "run"), "error", reason)

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from babysit import check
+from babysit import checks
 from babysit.outline import Explained, Owner
 from babysit.report import (
     Curve,
@@ -192,7 +192,7 @@ def _found(pen: Pen, entry: _Entry) -> Iterator[RenderableType]:
     shown, more = entry.places[:_PLACES], len(entry.places) - _PLACES
     rows = [("seen", _evidence(pen, finding)) for finding in shown]
     rows += [("", pen.write(f"and in {more} more places"))] if more > 0 else []
-    why = check.find_rules()[first.rule][1].page.get("Why it matters", "").partition("\n\n")[0]
+    why = checks.find_rules()[first.rule][1].page.get("Why it matters", "").partition("\n\n")[0]
     rows += [("why", pen.write(why))] if why else []
     rows += [("try", pen.write(tip)) for tip in dict.fromkeys(f.suggestion for f in shown) if tip]
     rows += [("explains", pen.line(f"{finding.rule}: {finding.seen}")) for finding in entry.folded]
@@ -215,7 +215,7 @@ def _evidence(pen: Pen, finding: Finding) -> Text:
 
 
 def _measured(pen: Pen, result: Result, findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    known = check.find_checks()[result.check]
+    known = checks.find_checks()[result.check]
     mark, style = STATUSES[result.status]
     word = "" if result.status == Status.PASSED else f" {result.status}"
     cost = f"  {_duration(result.seconds.total)}" if result.status in _RAN else ""

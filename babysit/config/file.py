@@ -15,12 +15,12 @@ import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from babysit.check import Check
+from babysit.config.values import NULL, Wrong, entries, given, items, one_of, read, unknown
 from babysit.driving.budget import Budget, read_budget
 from babysit.driving.target import names_a_file, split
 from babysit.errors import UsageError
 from babysit.report import Severity
 from babysit.search.space import Parameter, read_space, value_of
-from babysit.values import NULL, Wrong, entries, given, items, one_of, read, unknown
 
 FILE_NAME = "babysit.yaml"
 SEED_LIMITS = {"least": 0, "most": 2**32 - 1}  # what numpy.random.seed takes

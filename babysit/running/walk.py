@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from babysit import judging
 from babysit.check import Check, plain
 from babysit.driving.budget import Share
 from babysit.errors import BabysitError, Interrupted, LostError, OverBudget, RanksError, Skip, UsageError
-from babysit.judging import OWN_FAULT, Judged
 from babysit.messages import LESS_MEMORY, blame, ran_out_of_memory
-from babysit.plan import Plan
-from babysit.purse import Purse
 from babysit.report import Finding, Result, Seconds, Severity, Status
+from babysit.running import judging
+from babysit.running.judging import OWN_FAULT, Judged
+from babysit.running.plan import Plan
+from babysit.running.purse import Purse
 
 if TYPE_CHECKING:
     from babysit.driving.bench import Bench

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from babysit.check import Check
-from babysit.diagnose import diagnose
+from babysit.diagnosis.diagnose import diagnose
 from babysit.messages import blame
 from babysit.report import Crash, Exhibit, Finding
 

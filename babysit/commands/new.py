@@ -6,10 +6,11 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from babysit.check import Check, find_checks
-from babysit.config import FILE_NAME, Checks
+from babysit.check import Check
+from babysit.checks import find_checks
+from babysit.config.file import FILE_NAME, Checks
+from babysit.config.values import wanted
 from babysit.errors import UsageError
-from babysit.values import wanted
 
 TARGET_NAME = "babysit_target.py"
 WIDTH = 100  # columns of the comments

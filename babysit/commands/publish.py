@@ -10,13 +10,13 @@ from typing import TypeAlias
 
 from rich.console import Console
 
-from babysit.config import Config
+from babysit.config.file import Config
 from babysit.errors import UsageError
-from babysit.judging import guarded
 from babysit.messages import shown
 from babysit.report import ExitCode, Report, Severity, exit_code
 from babysit.reporting.formats import Format, formats
 from babysit.reporting.terminal import report as terminal
+from babysit.running.judging import guarded
 
 Maker: TypeAlias = Callable[[Report], str]
 PRINTED = ""  # what goes to standard output, among documents by format

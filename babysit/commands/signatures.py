@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from babysit.check import Check, find_check, find_checks
+from babysit.check import Check
+from babysit.checks import find_check, find_checks
 from babysit.report import Severity
 
 Target = Annotated[
@@ -105,7 +106,7 @@ def _judging(own: list[inspect.Parameter], body: Callable[..., int], **others: A
 
 
 def _options(values: dict[str, Any], **more: Any) -> Any:
-    from babysit.command import Options
+    from babysit.config.options import Options
 
     lists = {name: values[name] or () for name in ("report", "select", "ignore", "expected", "set")}
     return Options(**{**values, **lists, **more})
@@ -113,7 +114,7 @@ def _options(values: dict[str, Any], **more: Any) -> Any:
 
 def _run() -> Parts:
     def body(treatment: bool | None, **values: Any) -> int:
-        from babysit import command
+        from babysit.commands import run as command
 
         return command.check(_options(values, settings=_treatment(treatment)))
 
@@ -139,7 +140,7 @@ def _check(name: str) -> Parts:
     daily = _daily(check)
 
     def body(**values: Any) -> int:
-        from babysit import command
+        from babysit.commands import run as command
 
         settings = {parameter.name: values.pop(parameter.name) for parameter in daily}
         return command.check(_options(values, settings=settings), only=name)
@@ -187,39 +188,39 @@ def _demo_body(
     treatment: bool | None,
     **values: Any,
 ) -> int:
-    from babysit.lab import show
+    from babysit.commands import demo
 
     if list_faults:
-        return show.list_faults()
-    return show.demo(_options(values, settings=_treatment(treatment)), fault, activation, initialization)
+        return demo.list_faults()
+    return demo.demo(_options(values, settings=_treatment(treatment)), fault, activation, initialization)
 
 
 def _judge() -> Parts:
     def body(report_file: Path, **values: Any) -> int:
-        from babysit import command
+        from babysit.commands.judge import judge
 
-        return command.judge(report_file, _options(values))
+        return judge(report_file, _options(values))
 
     saved = Annotated[Path, typer.Argument(metavar="REPORT.json", help="what --format json has written")]
     return [_parameter("report_file", saved, inspect.Parameter.empty)], body, ""
 
 
 def _rules(format: Format = None) -> None:
-    from babysit import pages
+    from babysit.commands import explain
 
-    pages.show_rules(format or "text")
+    explain.show_rules(format or "text")
 
 
 def _explain(
     rule: Annotated[str, typer.Argument(help="the rule's id", show_default=False)], format: Format = None
 ) -> None:
-    from babysit import pages
+    from babysit.commands import explain
 
-    pages.show_rule(rule, format or "text")
+    explain.show_rule(rule, format or "text")
 
 
 def _new(folder: Annotated[Path, typer.Argument(help="where to")] = Path()) -> None:
-    from babysit.new import create
+    from babysit.commands.new import create
 
     for path in create(folder):
         typer.echo(f"wrote {path}")

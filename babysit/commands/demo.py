@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from rich.console import Console
 from rich.padding import Padding
 
-from babysit import command
+from babysit.commands import run
+from babysit.config.options import Options
 from babysit.errors import UsageError
 from babysit.lab import demo as healthy
 from babysit.lab.faults import FAULTS
@@ -31,7 +32,7 @@ def _known(what: str, name: str, names: list[str]) -> None:
         raise UsageError(f"unknown {what} {name!r}{hint}")
 
 
-def demo(options: command.Options, fault: str | None, activation: str, initialization: str | None) -> ExitCode:
+def demo(options: Options, fault: str | None, activation: str, initialization: str | None) -> ExitCode:
     """Run all checks on the demo, healthy or with one fault.
 
     Raises:
@@ -41,11 +42,11 @@ def demo(options: command.Options, fault: str | None, activation: str, initializ
         _known("fault", fault, list(FAULTS))
         if (activation, initialization) != ("relu", None):
             raise UsageError("--fault brings its own network: leave --activation and --initialization out")
-        return command.demo(options, FAULTS[fault].make, f"babysit demo --fault {fault}")
+        return run.demo(options, FAULTS[fault].make, f"babysit demo --fault {fault}")
     _known("activation", activation, list(healthy.INITIALIZATION))
     chosen = initialization or healthy.INITIALIZATION[activation]
     _known("initialization", chosen, list(INITIALIZERS))
     knobs = f" --activation {activation}" * (activation != "relu") + f" --initialization {initialization}" * (
         initialization is not None
     )
-    return command.demo(options, lambda seed: healthy.trainer(activation, chosen, seed), f"babysit demo{knobs}")
+    return run.demo(options, lambda seed: healthy.trainer(activation, chosen, seed), f"babysit demo{knobs}")

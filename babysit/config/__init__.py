@@ -1,0 +1,1 @@
+"""babysit.yaml and the command line, as one configuration."""

@@ -1,0 +1,1 @@
+"""A run: what is planned, check after check, within a budget, behind a guard."""
