@@ -26,6 +26,7 @@ from babysit.reporting.formats.json import schema
 
 ROOT = Path(__file__).parent.parent
 MADE = "<!-- made by docs/make.py from the docstrings; edit those -->\n\n"
+UNJUDGED = ("adapters", "lab", "reporting")  # folders that no verdict hangs on
 BLOCK = re.compile(r"(```console\n\$ )(.+)\n((?:.*\n)*?)(```)")
 
 
@@ -69,9 +70,10 @@ def thresholds() -> str:
         if rows:
             parts.append(f"\n## {check.name}\n\n| setting | value | source |\n| --- | --- | --- |\n{rows}")
     parts.append("\n## Fixed in the code\n\n| constant | value | source |\n| --- | --- | --- |\n")
-    for folder in ("babysit", "babysit/checks"):
-        for path in sorted((ROOT / folder).glob("*.py")):
-            parts += [f"| `{path.stem}.{name}` | {value} | {why} |\n" for name, value, why in _constants(path)]
+    for path in sorted((ROOT / "babysit").rglob("*.py")):
+        module = path.relative_to(ROOT / "babysit").with_suffix("").parts
+        if module[0] not in UNJUDGED:
+            parts += [f"| `{'.'.join(module)}.{name}` | {value} | {why} |\n" for name, value, why in _constants(path)]
     return "".join(parts)
 
 

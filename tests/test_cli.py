@@ -464,7 +464,7 @@ def test_a_fault_of_its_own_is_owned_with_its_place(babysit, programs, monkeypat
     assert (done.code, done.out) == (3, "")
     assert re.fullmatch(
         r"babysit: this is a fault of babysit's own, please report it: AttributeError: "
-        r"'NoneType' object has no attribute 'checks' \(\S*babysit/command\.py:\d+ in _check\)\n",
+        r"'NoneType' object has no attribute 'checks' \(\S*babysit/commands/run\.py:\d+ in _check\)\n",
         done.err,
     )
 

@@ -137,8 +137,8 @@ def test_a_rule_belongs_to_one_check():
 def test_a_checks_module_command_and_test_have_one_name(name):
     module = name.replace("-", "_")
     check = find_checks()[name]
-    assert check.measure.__module__ == check.settings.__module__ == f"babysit.checks.{module}"
-    assert (PACKAGE / "checks" / f"{module}.py").is_file()
+    assert check.measure.__module__ in (f"babysit.checks.{module}", f"babysit.checks.{module}.measure")
+    assert any((PACKAGE / "checks" / path).is_file() for path in (f"{module}.py", f"{module}/__init__.py"))
     assert (TESTS / "checks" / f"test_{module}.py").is_file()
 
 

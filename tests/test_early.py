@@ -13,6 +13,7 @@ from babysit import runner
 from babysit.check import certain
 from babysit.checks import find_checks, overfit, train
 from babysit.checks.overfit.schema import LEARNED
+from babysit.diagnosis.consequences import explained_by
 from babysit.driving.bench import Bench
 from babysit.driving.budget import Needs
 from babysit.errors import Skip
@@ -233,6 +234,7 @@ def measured(module, known):
     """The check on a network with a second softmax, after an earlier check that found these rules."""
     bench = Bench(FAULTS["softmax-twice"].make())
     bench.known |= known
+    bench.explained_by = explained_by
     name = module.__name__.rpartition(".")[2]
     settings = {"overfit": {"steps": 60}, "train": {"steps": 30}}[name]
     return module.measure(bench, module.Settings(**settings)), module.Settings(**settings)
@@ -256,6 +258,7 @@ def test_no_treatment_of_what_is_explained(known):
 def stuck_run(known):
     bench = Bench(TinyTrainer(learning_rate=1e-12))
     bench.known |= known
+    bench.explained_by = explained_by
     settings = train.Settings(steps=40, treated=10)
     return train.measure(bench, settings), settings
 

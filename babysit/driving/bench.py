@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ POOL_BYTES = 256 * 2**20  # so that a pool of large images stays small beside th
 JOINED = 4  # usual batches' examples in one made of several, at most, so that it needs not much more memory than they
 Advance = Callable[[int, int], None]  # (done, total), in units of the check's own
 Show = Callable[[Callable[[], Iterable[Exhibit]]], None]  # takes what makes the exhibits, where they are looked at
+ExplainedBy = Callable[[Collection[str], Collection[str]], str]
 Shared = TypeVar("Shared")
 
 
@@ -50,6 +51,7 @@ class Bench:
         show: Called with a way to see how far a check has come.
         source: Where other trainers like it come from; None where that isn't known.
         known: Rules whose errors are certain and were found by earlier checks; the runner's to fill.
+        explained_by: (known rules, failures) -> the first that explains one of them; the runner's to say.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -59,6 +61,7 @@ class Bench:
         self.show: Show = lambda make: None  # noqa: ARG005
         self.source: Source | None = None
         self.known: set[str] = set()
+        self.explained_by: ExplainedBy = lambda known, failures: ""  # noqa: ARG005
         self._generators = seeds.capture()
         self._copies_in_place = self.trainer.supports(SupportsSaveInto)
         self._origin: State = self._saved(None)
@@ -67,6 +70,10 @@ class Bench:
         self._pools: dict[str, list[Batch]] = {}
         self._kept: _Kept | None = None  # the second and last saved state, in memory that is used again
         self._shared: dict[Hashable, Any] = {}
+
+    def explained(self, failures: Collection[str]) -> str:
+        """The certain finding of an earlier check that explains one of these failures; empty where none does."""
+        return self.explained_by(self.known, failures)
 
     def restore(self) -> None:
         """Put the trainer and the global generators back to where the bench found them.

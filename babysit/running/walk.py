@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from babysit.check import Check, plain
+from babysit.diagnosis.consequences import explained_by
 from babysit.driving.budget import Share
 from babysit.errors import BabysitError, Interrupted, LostError, OverBudget, RanksError, Skip, UsageError
 from babysit.messages import LESS_MEMORY, blame, ran_out_of_memory
@@ -52,6 +53,7 @@ class Walk:
         self, bench: "Bench", plan: Plan, progress: Progress | None = None, notices: Notices | None = None
     ) -> None:
         self.bench, self.plan = bench, plan
+        bench.explained_by = explained_by
         self.results: list[Result] = []
         self.judged: dict[str, Judged] = {}
         self.interrupted = False

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from babysit.checks.overfit.attempts import other_attempts, treated_attempts
 from babysit.checks.overfit.schema import LEARNED, Attempt, Outcome
-from babysit.diagnosis.consequences import explained_by
 from babysit.errors import OverBudget
 from babysit.measuring.treatments import Treated
 
@@ -43,7 +42,7 @@ def remedies(bench: "Bench", batch: "Batch", own: Attempt, aim: "Aim", settings:
     nearly = own.outcome is Outcome.UNFINISHED and own.losses[-1] < settings.nearly * aim.constant
     if not settings.treatment or nearly or own.outcome in (*LEARNED, Outcome.BY_LOSS_ALONE):
         return Remedies()
-    if explained := explained_by(bench.known, FAILURES.get(own.outcome, STUCK)):
+    if explained := bench.explained(FAILURES.get(own.outcome, STUCK)):
         return Remedies(explained=explained)
     attempts: list[Attempt] = []
     treated: list[Treated] = []

@@ -10,7 +10,6 @@ from babysit.checks.train.curve_rules import (
 )
 from babysit.checks.train.monitor import LOOKS
 from babysit.checks.train.schema import Measurement, Settings
-from babysit.diagnosis.consequences import explained_by
 from babysit.driving.budget import Needs, evaluations
 from babysit.errors import OverBudget
 from babysit.measuring.treatments import Treated
@@ -50,7 +49,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     failures = {finding.rule for finding in found if finding.severity is Severity.ERROR}
     if not (settings.treatment and run.losses and failures):
         return measured
-    if explained := explained_by(bench.known, failures):
+    if explained := bench.explained(failures):
         return replace(measured, explained=explained)
     treated: list[Treated] = []
     with contextlib.suppress(OverBudget):  # the program's own run has its verdict
