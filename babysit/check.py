@@ -1,6 +1,7 @@
-"""What a check and a rule are, and how the modules in `babysit.checks` become both.
+"""What a check and a rule are.
 
-A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
+A check is one module or, once that passes 250 lines, one folder of `babysit.checks`: `checks/overfit/` for `babysit
+overfit`. It holds, or its `__init__` hands on from `schema`, `measure`, `exhibits` and `rules`,
 
     ORDER        its place in the lecture (an int)
     BLOCKED_BY   ids of rules whose error takes its ground away
@@ -14,12 +15,12 @@ A check is one module, `checks/overfit.py` for `babysit overfit`. It holds
     needs        optional: (settings, batch) -> Needs, what it takes in training steps, for batches of so many examples;
                  left out where it takes none, or lives on what an earlier check has measured
     shortened    optional: (settings, steps, batch) -> settings with which it takes no more than so many steps' time
-    and its rules, functions (measured, settings) -> findings, each decorated with `rule`; where they fill modules of
-    their own,
+    and its rules, functions (measured, settings) -> findings, each decorated with `rule`; where they stand in modules
+    of their own,
     RULES        names them, in the order in which they are judged
 
-The module's docstring is the check's page, a rule's docstring the rule's. Such modules import neither
-NumPy nor a framework nor a renderer. `babysit --help` reads them without importing any (`babysit.outline`): ORDER and
+Its docstring is the check's page, a rule's docstring the rule's. Such modules import neither NumPy nor a framework nor
+a renderer. `babysit --help` reads them without importing any (`babysit.outline`): ORDER and
 the docstring stand above the first class or function, and RULES is a tuple of names.
 """
 

@@ -1,7 +1,7 @@
-"""Trainers of what people have: one module per framework, alike in shape.
+"""Trainers of what people have: one module or folder per framework, alike in shape.
 
-An adapter is a module with a line `FRAMEWORK = "torch"`, the top-level module without which no program could have
-made what it wraps, and a function `adapt(made)` that returns a trainer, or None for what it doesn't know.
+An adapter is a module or a package with a line `FRAMEWORK = "torch"`, the top-level module without which no program
+could have made what it wraps, and a function `adapt(made)` that returns a trainer, or None for what it doesn't know.
 Modules without such a line serve an adapter.
 """
 

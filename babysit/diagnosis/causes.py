@@ -20,7 +20,7 @@ _FAILURES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+def known_causes(measurements: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
     """`EXPLAINS`, as far as the measurements bear it out."""
     causes = _tested(EXPLAINS, measurements)
     overfit, loss = measurements.get("overfit"), measurements.get("check-loss")
@@ -64,7 +64,8 @@ def _tested(causes: Mapping[str, tuple[str, ...]], measurements: Mapping[str, An
     return tested
 
 
-def _consequences(cause: Finding, findings: list[Finding], causes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def consequences_of(cause: Finding, findings: list[Finding], causes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The rules found beside this finding that it explains."""
     candidates = causes.get(cause.rule, ())
     return tuple(
         dict.fromkeys(
@@ -75,7 +76,7 @@ def _consequences(cause: Finding, findings: list[Finding], causes: Mapping[str, 
     )
 
 
-def _root_first(findings: list[Finding]) -> list[Finding]:
+def root_first(findings: list[Finding]) -> list[Finding]:
     """Roots by severity, then by how much they explain, then in the order given; each followed by what it explains."""
     consequences = {rule for finding in findings for rule in finding.explains}
     roots = [f for f in findings if f.rule not in consequences] or findings

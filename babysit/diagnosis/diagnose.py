@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from babysit.diagnosis.causes import _causes, _consequences, _root_first
-from babysit.diagnosis.excuses import _advised, _excuses, _lower
+from babysit.diagnosis.causes import consequences_of, known_causes, root_first
+from babysit.diagnosis.excuses import advised, known_excuses, lower
 from babysit.report import Finding
 
 
@@ -20,8 +20,8 @@ def diagnose(measurements: Mapping[str, Any], findings: Iterable[Finding]) -> tu
         findings: What the rules found, in the lecture's order.
     """
     found = list(findings)
-    excused = _excuses(found, measurements)
-    heard = [_advised(_lower(finding, excused), measurements) for finding in found]
-    causes = _causes(measurements)
-    explained = [replace(finding, explains=_consequences(finding, heard, causes)) for finding in heard]
-    return tuple(_root_first(explained))
+    excused = known_excuses(found, measurements)
+    heard = [advised(lower(finding, excused), measurements) for finding in found]
+    causes = known_causes(measurements)
+    explained = [replace(finding, explains=consequences_of(finding, heard, causes)) for finding in heard]
+    return tuple(root_first(explained))

@@ -15,7 +15,7 @@ LARGEST_FED = 10.0  # root mean square of what the first layer is fed; from ther
 
 
 @dataclass(frozen=True)
-class _Excuse:
+class Excuse:
     """What speaks for a program against a rule.
 
     Args:
@@ -29,13 +29,13 @@ class _Excuse:
     of: tuple[Severity, ...] = tuple(Severity)
 
 
-def _excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> Mapping[str, _Excuse]:
+def known_excuses(findings: list[Finding], measurements: Mapping[str, Any]) -> Mapping[str, Excuse]:
     """By rule, what other measurements say in the program's favour; the strongest last."""
     told = (_prior_known(measurements), _trains(findings, measurements), _memorized(findings, measurements))
     return told[0] | told[1] | told[2] | _scaled_inside(measurements)
 
 
-def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, Excuse]:
     """What memorizing 20 examples at the user's own learning rate lowers.
 
     A network that does is not kept from learning by the size of its loss or step, by units that it can spare, by a
@@ -50,13 +50,13 @@ def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict
         warned = warned[2:]  # a rate at which a longer run comes to nothing is not excused
     if any(finding.rule == "summed-loss" for finding in findings):
         warned += ["summed-loss", "unexpected-initial-loss"]
-    lowered = {rule: _Excuse(Severity.WARNING, note) for rule in warned}
+    lowered = {rule: Excuse(Severity.WARNING, note) for rule in warned}
     sizes = ("inputs-badly-scaled", "inputs-not-centered", "targets-badly-scaled")
-    lowered |= {rule: _Excuse(Severity.INFO, note, of=(Severity.WARNING,)) for rule in sizes}
-    return lowered | {"same-sign-gradient": _Excuse(Severity.INFO, note)}
+    lowered |= {rule: Excuse(Severity.INFO, note, of=(Severity.WARNING,)) for rule in sizes}
+    return lowered | {"same-sign-gradient": Excuse(Severity.INFO, note)}
 
 
-def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, Excuse]:
     """A run at the user's own rate that learns: longer than a scan's short ones, it shows that there is a rate."""
     train = measurements.get("train")
     if train is None:
@@ -69,10 +69,10 @@ def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[st
     if not clear and "overfitting-gap" not in errors:  # which speaks of a training loss that fell
         return {}
     note = f" Yet {len(train.run.losses)} updates at yours take it from {course.start:.4g} to {course.end:.4g}."
-    return {"no-usable-learning-rate": _Excuse(Severity.INFO, note)}
+    return {"no-usable-learning-rate": Excuse(Severity.INFO, note)}
 
 
-def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, Excuse]:
     """Raw inputs that the network itself normalizes first, as the trace shows."""
     init = measurements.get("check-init")
     if init is None:
@@ -84,11 +84,11 @@ def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
             lowered.append("feature-scales-differ")
     elif 1 / LARGEST_FED <= init.inputs <= LARGEST_FED:
         lowered.append("inputs-badly-scaled")
-    excuse = _Excuse(Severity.INFO, " The network scales them itself, ahead of its first nonlinearity.")
+    excuse = Excuse(Severity.INFO, " The network scales them itself, ahead of its first nonlinearity.")
     return dict.fromkeys(lowered, excuse)
 
 
-def _prior_known(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
+def _prior_known(measurements: Mapping[str, Any]) -> dict[str, Excuse]:
     """Rare classes that the output bias knows of from the start, as the first loss shows."""
     loss = measurements.get("check-loss")
     if loss is None:
@@ -96,10 +96,10 @@ def _prior_known(measurements: Mapping[str, Any]) -> dict[str, _Excuse]:
     prior = loss.chance.get("entropy of the labels", math.nan)
     if not loss.training_loss < prior + (max(loss.chance.values(), default=math.nan) - prior) / 4:
         return {}
-    return {"class-imbalance": _Excuse(Severity.INFO, " The output bias knows it: the first loss is the entropy.")}
+    return {"class-imbalance": Excuse(Severity.INFO, " The output bias knows it: the first loss is the entropy.")}
 
 
-def _advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
+def advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
     """The finding that no learning rate works, told apart from a wrong gradient where 20 examples were memorized."""
     overfit = measurements.get("overfit")
     if finding.rule != "no-usable-learning-rate" or overfit is None:
@@ -116,7 +116,8 @@ def _advised(finding: Finding, measurements: Mapping[str, Any]) -> Finding:
     return finding
 
 
-def _lower(finding: Finding, excuses: Mapping[str, _Excuse]) -> Finding:
+def lower(finding: Finding, excuses: Mapping[str, Excuse]) -> Finding:
+    """The finding, less severe where it has an excuse."""
     excuse = excuses.get(finding.rule)
     if excuse is None or finding.severity not in excuse.of or excuse.severity.rank <= finding.severity.rank:
         return finding

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from babysit.checks.check_grad.schema import Measurement, Settings, _limit
+from babysit.checks.check_grad.schema import Measurement, Settings, limit
 from babysit.checks.check_grad.slopes import Slope
 from babysit.report import Exhibit, Fact, Table
 
@@ -13,7 +13,7 @@ LISTED = 12  # parameters in the table
 def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     """How many slopes agree, and the parameters, the worst first."""
     totals = [slopes.total for slopes in measured.slopes]
-    differ = [slope for slope in totals if slope.differs(_limit(measured, settings), settings.margin)]
+    differ = [slope for slope in totals if slope.differs(limit(measured, settings), settings.margin)]
     agree = [slope for slope in totals if slope.error <= settings.wrong and slope not in differ]
     undecided = len(totals) - len(agree) - len(differ)
     yield Fact(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from babysit.check import certain, rule
-from babysit.checks.check_grad.schema import Measurement, Settings, Update, _limit
+from babysit.checks.check_grad.schema import Measurement, Settings, Update, limit
 from babysit.checks.check_grad.slopes import ALL, Slope
 from babysit.report import Finding
 
@@ -16,7 +16,7 @@ def _disagreements(measured: Measurement, settings: Settings) -> list[tuple[str,
     """The slopes that disagree, each with the part of the loss whose gradient is to blame; empty where both are."""
     found = []
     for slopes in measured.slopes:
-        if slopes.total.differs(_limit(measured, settings), settings.margin):
+        if slopes.total.differs(limit(measured, settings), settings.margin):
             parts = {"data loss": slopes.data, "penalty": slopes.penalty}
             wrong = {part: s for part, s in parts.items() if s and s.differs(settings.wrong, settings.margin)}
             found.append(next(iter(wrong.items())) if len(wrong) == 1 else ("", slopes.total))

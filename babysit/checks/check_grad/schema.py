@@ -140,6 +140,6 @@ class Measurement:
     used: UsedGradients
 
 
-def _limit(measured: Measurement, settings: Settings) -> float:
+def limit(measured: Measurement, settings: Settings) -> float:
     """The relative error to mention: in single precision, what the notes call uncomfortable may be rounding."""
     return settings.uncomfortable if measured.epsilon < DOUBLE else settings.wrong

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from babysit.checks.check_reg.schema import Measurement, Settings, _has_effect
+from babysit.checks.check_reg.schema import Measurement, Settings, has_effect
 from babysit.driving.budget import EVALUATION, Needs
 from babysit.driving.updates import updates_of
 from babysit.errors import Skip
@@ -62,7 +62,7 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
         gain=gain,
         free_gain=free_gain,
     )
-    if strengths is None and not _has_effect(measured, settings):
+    if strengths is None and not has_effect(measured, settings):
         raise Skip("no penalty, weight decay or dropout shows at any scale, so there is nothing to check")
     return measured
 

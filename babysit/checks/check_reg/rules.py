@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from babysit.check import certain, rule
-from babysit.checks.check_reg.schema import Measurement, Settings, _has_effect
+from babysit.checks.check_reg.schema import Measurement, Settings, has_effect
 from babysit.report import Finding
 
 
@@ -26,7 +26,7 @@ def regularization_without_effect(measured: Measurement, settings: Settings) -> 
 
     References: CS231n, lecture 6, "crank up regularization, loss went up, good".
     """
-    if any(measured.strengths.values()) and not _has_effect(measured, settings):
+    if any(measured.strengths.values()) and not has_effect(measured, settings):
         stated = ", ".join(f"{name} = {value:g}" for name, value in measured.strengths.items())
         yield regularization_without_effect.error(
             f"the program states {stated}, but neither the loss nor a step changes between 0 and "

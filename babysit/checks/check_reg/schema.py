@@ -111,7 +111,7 @@ class Measurement:
         return tuple(loss + penalty for loss, penalty in zip(self.data_losses, self.penalties, strict=True))
 
 
-def _has_effect(measured: Measurement, settings: Settings) -> bool:
+def has_effect(measured: Measurement, settings: Settings) -> bool:
     """Whether scaling changes the penalty, the step or the noise of training; what is not finite did change."""
     small = settings.resolution
     return not (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from babysit.checks.check_target.schema import Measurement, Settings, _gap
+from babysit.checks.check_target.schema import Measurement, Settings, relative_gap
 from babysit.report import Exhibit, Fact
 
 
@@ -11,7 +11,7 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     yield Fact("parameters moved by a step", f"{measured.moved} of {measured.parameters}")
     yield Fact("state after load", "as saved, bit for bit" if not measured.not_restored else "differs")
     pairs = zip(measured.first_losses, measured.replayed_losses, strict=True)
-    same = all(_gap(a, b) == 0 for a, b in pairs)
+    same = all(relative_gap(a, b) == 0 for a, b in pairs)
     yield Fact("replayed losses", "the same" if same else "differ")
     if measured.placement:
         yield Fact("saved states", measured.placement)

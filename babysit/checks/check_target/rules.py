@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from babysit.check import certain, rule
-from babysit.checks.check_target.schema import Measurement, Settings, _gap
+from babysit.checks.check_target.schema import Measurement, Settings, relative_gap
 from babysit.report import Finding
 
 
@@ -49,8 +49,8 @@ def state_not_restored(measured: Measurement, settings: Settings) -> Iterator[Fi
             names=list(measured.not_restored),
         )
     elif not nondeterministic_evaluation(measured, settings):
-        gaps = [_gap(a, b) for a, b in zip(measured.first_losses, measured.replayed_losses, strict=True)]
-        steps = [_gap(a, b) for a, b in pairwise(measured.first_losses)]
+        gaps = [relative_gap(a, b) for a, b in zip(measured.first_losses, measured.replayed_losses, strict=True)]
+        steps = [relative_gap(a, b) for a, b in pairwise(measured.first_losses)]
         moved = max((gap for gap in steps if math.isfinite(gap)), default=0.0)
         if max(gaps, default=0.0) > settings.tolerance * max(moved, 0.1):
             step = next(i for i, gap in enumerate(gaps) if gap == max(gaps))
@@ -151,7 +151,7 @@ def nondeterministic_evaluation(measured: Measurement, settings: Settings) -> It
     References: CS231n, lecture 7, inverted dropout; course notes "neural networks 2".
     """
     losses = measured.evaluation_losses
-    worst = max(_gap(losses[0], loss) for loss in losses)
+    worst = max(relative_gap(losses[0], loss) for loss in losses)
     if worst > settings.tolerance:
         yield nondeterministic_evaluation.error(
             f"one batch, evaluated {len(losses)} times in evaluation mode, had losses from {min(losses):.6g} to "
@@ -161,8 +161,12 @@ def nondeterministic_evaluation(measured: Measurement, settings: Settings) -> It
         )
         return
     drawn, still = measured.reseeded_losses, measured.unregularized_losses
-    noise = max((_gap(drawn[0], loss) for loss in drawn), default=0.0)
-    if noise > settings.tolerance and still and max(_gap(still[0], loss) for loss in still) <= settings.tolerance:
+    noise = max((relative_gap(drawn[0], loss) for loss in drawn), default=0.0)
+    if (
+        noise > settings.tolerance
+        and still
+        and max(relative_gap(still[0], loss) for loss in still) <= settings.tolerance
+    ):
         yield nondeterministic_evaluation.error(
             f"one batch, evaluated under {len(drawn)} seeds in evaluation mode, had losses from {min(drawn):.6g} to "
             f"{max(drawn):.6g}, and always {still[0]:.6g} with regularization off: dropout is at work.",

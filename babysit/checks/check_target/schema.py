@@ -62,7 +62,7 @@ class Measurement:
     placement: str = ""
 
 
-def _gap(a: float, b: float) -> float:
+def relative_gap(a: float, b: float) -> float:
     """The relative gap; 0 for two NaN, infinite for one."""
     if math.isfinite(a) and math.isfinite(b):
         return abs(a - b) / max(abs(a), abs(b), 1e-30)
