@@ -14,7 +14,9 @@ share of the slope where h |slope| = eps^(1/3) |L|: a step that changes the loss
 by 5e-3 in single precision. Where the gradient is next to zero the step is that share of the parameter's own size.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ WIDEST = 0.1  # share of itself by which a step may change the loss, however muc
 MEDIAN = 0.6745  # of the sizes of normal numbers that scatter by 1
 NARROWEST = 1e-4  # of a parameter's own share, where the gradient asks for less: it may be the gradient that is wrong
 PARTS = ("total", "data", "penalty")
+SPARSE = 0.125  # share of entries with a gradient, up to which those are gathered: an embedding's few rows
 
 
 class Surface:
@@ -136,19 +139,20 @@ class Surface:
     def _begin(self, name: str, count: int, close: float) -> None:
         """The lines of one parameter: a wide step each, and a narrower one where that does not agree."""
         start, gradients = self._start(name), self._gradients(name)
+        held = _held(gradients)
         for draw, place in enumerate(self._places(name, count, gradients["total"])):
             way = self._way(name, place, draw, gradients["total"])
             self.lines.append(line := self._line(name, place, draw, start, way, gradients))
-            self._move(line, start, way, gradients)
+            self._move(line, start, way, gradients, held)
             if not line.is_right(close, line.levels["total"][0].central):
-                self._move(line, start, way, gradients)
+                self._move(line, start, way, gradients, held)
 
     def _settle(self, line: Line, close: float) -> None:
         """Look at narrower steps, until more of them would not help."""
         start, gradients = self._start(line.parameter), self._gradients(line.parameter)
-        way = self._way(line.parameter, line.place, line.draw, gradients["total"])
+        way, held = self._way(line.parameter, line.place, line.draw, gradients["total"]), _held(gradients)
         while not line.settled(self.noise("total"), self._audible, close):
-            self._move(line, start, way, gradients)
+            self._move(line, start, way, gradients, held)
 
     def _places(self, name: str, count: int, total: "Array") -> list[tuple[int, ...]]:
         """All entries together first; then some alone, where the gradient is largest, or half of them anywhere.
@@ -234,14 +238,21 @@ class Surface:
             along[...] = xp.asarray(moved, dtype=along.dtype, device=device(along))
         return way
 
-    def _move(self, line: Line, start: "Array", way: "Array | None", gradients: "Mapping[str, Array]") -> None:
+    def _move(
+        self,
+        line: Line,
+        start: "Array",
+        way: "Array | None",
+        gradients: "Mapping[str, Array]",
+        held: "Array | None",
+    ) -> None:
         """Look a step ahead and a step behind."""
         step = line.next_step
         sides: dict[str, list[float]] = {part: [] for part in self.parts}
         for signed in (step, -step):
             there = _at(start, signed, way, line.place)
             self.trainer.set_parameters({line.parameter: there})
-            predicted = {part: _change(g, start, there, line.place) for part, g in gradients.items()}
+            predicted = {part: _change(g, start, there, line.place, held) for part, g in gradients.items()}
             del there
             losses = _losses(self.trainer.evaluate(self.batch, training=True))
             line.unmoved &= losses["total"] == self.loss["total"]
@@ -261,11 +272,25 @@ def _at(start: "Array", step: float, way: "Array | None", place: tuple[int, ...]
     return there
 
 
-def _change(gradient: "Array", start: "Array", there: "Array", place: tuple[int, ...]) -> float:
+def _change(gradient: "Array", start: "Array", there: "Array", place: tuple[int, ...], held: "Array | None") -> float:
     """What the gradient predicts for the very move, rounded as the parameters are."""
     if place:
         return float(gradient[place]) * float(there[place] - start[place])
+    if held is not None:
+        xp = array_namespace(gradient)
+        g, a, b = (xp.reshape(x, (-1,))[held] for x in (gradient, start, there))
+        return arrays.dot(g, b - a)
     return sum(arrays.dot(g, b - a) for g, a, b in arrays.pieces(gradient, start, there))
+
+
+def _held(gradients: "Mapping[str, Array]") -> "Array | None":
+    """Where a large parameter has any gradient, counted in C order, if that is in few places; else None."""
+    xp, shape = array_namespace(*gradients.values()), gradients["total"].shape
+    size = math.prod(shape)
+    if size <= arrays.PIECE:
+        return None
+    some = functools.reduce(operator.or_, (g != 0 for g in gradients.values()))
+    return xp.nonzero(xp.reshape(some, (-1,)))[0] if int(xp.count_nonzero(some)) <= SPARSE * size else None
 
 
 def _losses(output: "Output") -> dict[str, float]:

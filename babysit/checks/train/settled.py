@@ -29,8 +29,9 @@ def settled(
 ) -> bool:
     """Whether the run goes so well that no rule has anything to find in it, nor would have soon.
 
-    The loss has clearly fallen, soon enough and not in a straight line; it falls on, or is low already; the metric
-    shows it; and validation gains at least half as much, and is at its best. All else goes on to the end.
+    The loss has clearly fallen, soon enough and not in a straight line; it falls on, is low already, or surely lies at
+    rest, which is what a plateau is judged by; the metric shows it; and validation gains at least half as much, and is
+    at its best. All else goes on to the end.
 
     Args:
         losses: So far.
@@ -50,7 +51,9 @@ def settled(
     if metric and not gained.shows(settings.sigmas):
         return False
     low = course.end < settings.high * abs(train.loss)
-    return (low or not course.stopped(settings.sigmas, settings.flat)) and _carries(moments, train, val, metric)
+    rests = course.is_flat(settings.sigmas, settings.flat)
+    open_still = not (low or rests) and course.stopped(settings.sigmas, settings.flat)
+    return not open_still and _carries(moments, train, val, metric)
 
 
 def is_calm(looks: "Sequence[Mapping[str, Moved]]", settings: "Settings") -> bool:
