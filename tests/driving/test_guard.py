@@ -122,7 +122,7 @@ def test_what_the_target_raises_is_named_with_its_place(call):
     line = raising.__code__.co_firstlineno + 2
     found = message(CALLS[call], driven)
     assert found.startswith(f"{call} raised ValueError: boom (")
-    assert found.endswith(f"test_driven.py:{line} in boom)")
+    assert found.endswith(f"test_guard.py:{line} in boom)")
 
 
 @pytest.mark.parametrize("call", CALLS)
