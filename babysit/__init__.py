@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         MultiLabel,
         Regression,
         Task,
+        UnknownLoss,
     )
     from babysit.trainer import (
         ForwardOnly,
@@ -51,6 +52,7 @@ __all__ = [
     "TargetError",
     "Task",
     "Trainer",
+    "UnknownLoss",
     "UsageError",
 ]
 

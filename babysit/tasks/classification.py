@@ -24,11 +24,12 @@ def _log_at_label(rows: Array, truth: Array) -> Array:
 class Classification:
     """One of `classes` per example (or position).
 
-    Scores are logits (N, C, ...) or (N, ..., C); targets are labels (N, ...), of which -100 is ignored, or
-    probabilities in the shape of the scores.
+    Scores are logits (N, C, ...) or (N, ..., C); targets are labels (N, ...), of which -100 is ignored, and what else
+    the loss leaves out as padding, or probabilities in the shape of the scores.
     """
 
     classes: int
+    ignored: int = field(default=IGNORED, kw_only=True)  # a label that the loss leaves out (`ignore_index`)
     name: str = field(default="classification", kw_only=True)
     metric: str = field(default="accuracy", kw_only=True)
     axis: int = field(default=1, kw_only=True)  # where the classes lie if either way fits
@@ -55,7 +56,8 @@ class Classification:
         labels = xp.astype(xp.reshape(targets, (-1,)), xp.int64)
         for start, rows in blocks.rows(scores, axis):
             own = labels[start : start + rows.shape[0]]
-            yield (rows, own) if bool(xp.all(own >= 0)) else (rows[own >= 0], own[own >= 0])
+            counts = self.counts(own)
+            yield (rows, own) if bool(xp.all(counts)) else (rows[counts], own[counts])
 
     def _mean(self, scores: Array, targets: Array, each: Callable[[Array, Array], Array]) -> float:
         """The mean of a number for each row, (m, C) and its truth -> (m,); NaN where all labels are ignored."""
@@ -65,12 +67,16 @@ class Classification:
             total, count = total + float(array_namespace(values).sum(values)), count + values.shape[0]
         return total / count if count else math.nan
 
+    def counts(self, labels: Array) -> Array:
+        """Which labels the loss is a mean over: those that are no padding."""
+        return (labels >= 0) & (labels != self.ignored)
+
     def weight(self, targets: Array) -> int:
         """How many labels are not ignored."""
         if any(holds_classes(targets, axis, self.classes) for axis in ((1, -1) if targets.ndim > 1 else ())):
             return int(math.prod(targets.shape) // self.classes)
         xp = array_namespace(targets)
-        return int(xp.sum(xp.astype(targets >= 0, xp.int64)))
+        return int(xp.sum(xp.astype(self.counts(targets), xp.int64)))
 
     def _shares(self, targets: Array) -> list[float]:
         """The frequency of each class, at least of those that occur."""
@@ -80,7 +86,7 @@ class Classification:
                 total = sum(xp.sum(block, axis=0) for _, block in blocks.rows(targets, axis))
                 return [float(v) for v in total / (math.prod(targets.shape) // self.classes)]
         labels = xp.reshape(targets, (-1,))
-        labels = labels[labels >= 0]
+        labels = labels[self.counts(labels)]
         _, counts = xp.unique_counts(labels)
         return [float(c) / labels.shape[0] for c in counts]
 
@@ -139,7 +145,7 @@ class Classification:
             return "the targets are no whole numbers, so they can't be class labels"
         if self.name == "language-model":
             values = xp.where(values < 0, xp.zeros_like(values), values)  # padding, by whatever negative number
-        values = values[values != IGNORED]
+        values = values[(values != IGNORED) & (values != self.ignored)]
         wrong = values[(values < 0) | (values >= self.classes)]
         if not wrong.shape[0]:
             return ""

@@ -26,6 +26,7 @@ __all__ = [
     "MultiLabel",
     "Regression",
     "Task",
+    "UnknownLoss",
     "task_named",
 ]
 
@@ -226,6 +227,26 @@ class ChanceLoss:
     def problem(self, scores: Array | None, targets: Array) -> str:  # noqa: ARG002
         """Nothing to hold shapes against."""
         return ""
+
+
+@dataclass(frozen=True)
+class UnknownLoss(ChanceLoss):
+    """A loss of which nobody knows what predictions that know nothing cost.
+
+    Sums of several terms, losses of pairs or of what the network itself made, and all that calls none of the losses
+    whose chance value is known. What rests on that value, or on what scores and targets mean, is not judged.
+
+    Args:
+        why: What was seen of the loss; empty where the program states that it is of no known kind.
+    """
+
+    value: float = field(default=math.nan, init=False)
+    why: str = ""
+    name: str = field(default="unknown", kw_only=True)
+
+    def chance_losses(self, targets: Array) -> Mapping[str, float]:  # noqa: ARG002
+        """None is known."""
+        return {}
 
 
 NAMES = ("classification", "binary", "multilabel", "regression", "hinge", "language-model")

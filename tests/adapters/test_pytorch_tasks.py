@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from babysit import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression
+from babysit import Binary, ChanceLoss, Classification, Hinge, LanguageModel, MultiLabel, Regression, UnknownLoss
 from babysit.errors import TargetError
 
 N, T, C, V = 6, 5, 3, 11
@@ -113,34 +113,119 @@ def test_positions_as_many_as_classes():
     assert made.task.reference_loss(output.scores, targets) == pytest.approx(output.loss.item())
 
 
-UNKNOWN = (
-    "the task can't be read off the loss ({}): give task=, a name such as 'classification' or 'regression', "
-    "or babysit.ChanceLoss(value) with the loss of predictions that know nothing"
-)
 UNREADABLE = {
-    "none": (ROWS, REAL, lambda s, y: (s - y).square().mean(), "it calls none of torch's own"),
-    "by hand": (ROWS, LABELS, lambda s, y: -s.log_softmax(1)[range(N), y].mean(), "it calls none of torch's own"),
-    "two": (ROWS, REAL, lambda s, y: F.mse_loss(s, y) + F.l1_loss(s, y), "it calls l1_loss and mse_loss"),
-    "Poisson": (ROWS, REAL, nn.PoissonNLLLoss(), "it calls poisson_nll_loss"),
-    "Gaussian": (ROWS, REAL, lambda s, y: F.gaussian_nll_loss(s, y, torch.ones(N, C)), "it calls gaussian_nll_loss"),
-    "soft margin": (COLUMN, 2 * YES - 1, nn.SoftMarginLoss(), "it calls soft_margin_loss"),
-    "hinge embedding": (COLUMN, 2 * YES - 1, nn.HingeEmbeddingLoss(), "it calls hinge_embedding_loss"),
+    "none": (ROWS, REAL, lambda s, y: (s - y).square().mean(), "the loss calls none of torch's own"),
+    "by hand": (ROWS, LABELS, lambda s, y: -s.log_softmax(1)[range(N), y].mean(), "the loss calls none of torch's own"),
+    "two": (ROWS, REAL, lambda s, y: F.mse_loss(s, y) + F.l1_loss(s, y), "the loss calls l1_loss and mse_loss"),
+    "Poisson": (ROWS, REAL, nn.PoissonNLLLoss(), "the loss calls poisson_nll_loss"),
+    "Gaussian": (
+        ROWS,
+        REAL,
+        lambda s, y: F.gaussian_nll_loss(s, y, torch.ones(N, C)),
+        "the loss calls gaussian_nll_loss",
+    ),
+    "soft margin": (COLUMN, 2 * YES - 1, nn.SoftMarginLoss(), "the loss calls soft_margin_loss"),
+    "hinge embedding": (COLUMN, 2 * YES - 1, nn.HingeEmbeddingLoss(), "the loss calls hinge_embedding_loss"),
     "divergence": (
         ROWS,
         ROWS.softmax(1),
         lambda s, y: F.kl_div(s.log_softmax(1), y, reduction="batchmean"),
-        "it calls kl_div",
+        "the loss calls kl_div",
     ),
 }
 
 
 @pytest.mark.parametrize(("scores", "targets", "loss", "seen"), UNREADABLE.values(), ids=UNREADABLE)
 def test_a_loss_that_does_not_say_the_task(scores, targets, loss, seen):
-    with pytest.raises(TargetError) as caught:
-        giving(scores, targets, loss)
-    assert str(caught.value) == UNKNOWN.format(seen)
+    assert giving(scores, targets, loss).task == UnknownLoss(seen)
     stated = ChanceLoss(1.5)
     assert giving(scores, targets, loss, task=stated).task is stated
+
+
+def dice(scores, targets):
+    return 1 - scores.softmax(1).gather(1, targets[:, None]).mean()
+
+
+MIXED = {
+    "another term of the scores": (ROWS, LABELS, lambda s, y: F.cross_entropy(s, y) + dice(s, y)),
+    "another function of the scores": (ROWS, LABELS, lambda s, y: F.cross_entropy(s, y).detach() + dice(s, y)),
+    "several calls and another term": (
+        ROWS,
+        LABELS,
+        lambda s, y: F.cross_entropy(s, y) + F.cross_entropy(2 * s, y) + dice(s, y),
+    ),
+}
+
+
+@pytest.mark.parametrize(("scores", "targets", "loss"), MIXED.values(), ids=MIXED)
+def test_a_loss_that_is_more_than_what_torch_s_returns_is_unknown(scores, targets, loss):
+    made = trainer(nn.Linear(2, C), loss, train=[(torch.randn(N, 2), targets)])
+    assert made.task == UnknownLoss("the loss is more than what cross_entropy returns")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda model: lambda s, y: F.cross_entropy(s, y) + 0.01 * (model.weight**2).sum(),
+        lambda model: lambda s, y: 3 * F.cross_entropy(s, y) + 1,
+        lambda model: lambda s, y: (F.cross_entropy(s, y, reduction="none") * torch.arange(N)).mean(),
+        lambda model: lambda s, y: (F.cross_entropy(s, y) + F.cross_entropy(-s, y)) / 2,
+    ],
+    ids=["penalty", "scaled and shifted", "weighted", "two of a kind"],
+)
+def test_one_with_a_penalty_of_parameters_or_a_factor_is_known(loss):
+    model = nn.Linear(2, C)
+    assert trainer(model, loss(model), train=[(torch.randn(N, 2), LABELS)]).task == Classification(C)
+
+
+OWN_TARGETS = {
+    "places in the batch": (LABELS * 0, lambda s, y: F.cross_entropy(s @ s.T, torch.arange(N)), "cross_entropy"),
+    "noise": (REAL, lambda s, y: F.mse_loss(s, torch.randn(N, C)), "mse_loss"),
+}
+
+
+@pytest.mark.parametrize(("targets", "loss", "name"), OWN_TARGETS.values(), ids=OWN_TARGETS)
+def test_targets_that_the_loss_makes_itself_are_unknown(targets, loss, name):
+    made = giving(ROWS, targets, loss)
+    assert made.task == UnknownLoss(f"what {name} is given as targets does not come from the batch's")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda y: 2 * y - 1, lambda y: (y + 5).log(), lambda y: (y - y.mean(0)) / y.std(0), lambda y: y[:3], lambda y: -y],
+    ids=["scaled", "logarithm", "standardized", "some", "turned"],
+)
+def test_targets_that_follow_the_batch_s_are_known(change):
+    made = giving(ROWS, REAL, lambda s, y: F.mse_loss(s[: len(change(y))], change(y)))
+    assert made.task == Regression()
+
+
+WORDS = torch.randint(1, V, (N, T))
+PADDED = torch.where(torch.arange(T) < torch.tensor([[2], [3], [4], [5], [5], [3]]), WORDS, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "left_out", "ignored"),
+    [
+        (PADDED, 0, 0),
+        (WORDS, 0, -100),  # a tag of words, left out by mistake
+        (WORDS, 2, -100),
+        (WORDS, 255, 255),  # no class
+        (WORDS, -1, -100),  # as all negative ones
+        (WORDS.float(), 0, -100),  # nobody knows
+    ],
+)
+@pytest.mark.parametrize("name", [None, "language-model"])
+def test_a_label_that_the_loss_leaves_out_is_padding_where_inputs_are_padded(words, left_out, ignored, name):
+    tags = torch.where(PADDED == 0, 0, 1 + PADDED % 2)
+    model = nn.Sequential(nn.Embedding(V, 8), nn.Linear(8, C))
+    model = model if not words.is_floating_point() else Giving(torch.randn(N, T, C))
+    loss = lambda s, y: flat_cross_entropy(s, y, ignore_index=left_out)  # noqa: E731
+    made = trainer(model, loss, train=[(words, tags)], task=name)
+    assert made.task == LanguageModel(C, ignored=ignored)
+    if ignored == left_out:
+        output = made.evaluate((words, tags))
+        assert made.task.reference_loss(output.scores, tags) == pytest.approx(output.loss.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

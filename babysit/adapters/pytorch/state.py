@@ -68,9 +68,11 @@ class Everything:
                 p.data = copies.fresh(state["parameters"][name], f"parameters.{name}")
             p.grad = copies.added(p.grad, state["gradients"][name], f"gradients.{name}")
         for thing, saved in zip(self._stateful, state["stateful"], strict=True):
-            thing.load_state_dict(copy.deepcopy(saved))
             if isinstance(thing, torch.amp.GradScaler):
+                if not saved:
+                    continue  # it is switched off: it holds nothing, and refuses to be given that
                 thing._per_optimizer_states.clear()  # of an update that failed half-way
+            thing.load_state_dict(copy.deepcopy(saved))
         for k, (optimizer, saved) in enumerate(zip(self._optimizers, state["optimizer"], strict=True)):
             _into_optimizer(optimizer, saved, parameters, copies, f"optimizer.{k}")
         self._restore_buffers(state["buffers"], copies)

@@ -1,16 +1,17 @@
 """The task that a program's own loss states, seen as it calls torch's loss functions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from babysit.errors import TargetError
-from babysit.tasks.classification import Classification, Hinge, LanguageModel
-from babysit.tasks.task import Binary, MultiLabel, Regression, Task
+from babysit.arrays import leaves
+from babysit.tasks.classification import IGNORED, Classification, Hinge, LanguageModel
+from babysit.tasks.task import Binary, MultiLabel, Regression, Task, UnknownLoss
+from babysit.trainer import Batch
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,16 @@ class Call:
     Args:
         name: The function's name in `torch.nn.functional`.
         given: What it was given first: the scores as the loss wants them.
+        targets: What it was given beside them.
         options: Its keyword arguments.
+        loss: What it returned, with its graph.
     """
 
     name: str
     given: Tensor
     options: Mapping[str, Any]
+    targets: Any = None
+    loss: Any = None
 
 
 @dataclass
@@ -43,26 +48,111 @@ class Watch(TorchFunctionMode):
         """Notes the call and makes it."""
         options = kwargs or {}
         name = getattr(func, "__name__", "")
+        found = func(*args, **options)
         if name in LOSSES or (name.endswith(("_loss", "_div")) and getattr(torch.nn.functional, name, None) is func):
             given = args[0] if args else options["input"]
-            self.calls.append(Call(name, given.detach(), options))
-        return func(*args, **options)
+            targets = args[1] if len(args) > 1 else options.get("target")
+            self.calls.append(Call(name, given.detach(), options, targets, found))
+        return found
 
 
-def task_of(calls: list[Call], scores: Tensor | None) -> Task:
+def task_of(calls: list[Call], scores: Tensor | None, loss: Tensor | None, batch: Batch) -> Task:
     """The task of a program whose loss made these calls.
 
-    Raises:
-        TargetError: It calls none of torch's losses, several, or one that says nothing of a chance loss.
+    A loss whose chance value nobody knows, where none of torch's losses is called, or several; where what is returned
+    is not the call's, or another term is added to it that depends on what the network gives (one of parameters alone
+    is a penalty); and where the labels are none of the batch's.
+
+    Args:
+        calls: Of torch's losses.
+        scores: The model's.
+        loss: What the program returned, with its graph; None where that isn't known.
+        batch: The batch.
     """
+    why = _why_unknown(calls, loss, batch[1])
+    if why:
+        return UnknownLoss(why)
+    task = LOSSES[calls[0].name](calls[0], scores)
+    return replace(task, ignored=_padding(calls[0], task, batch)) if isinstance(task, Classification) else task
+
+
+def _padding(call: Call, task: Classification, batch: Batch) -> int:
+    """The label that the loss leaves out, where that is padding: no class, or one that comes where inputs are padded.
+
+    A class that is left out by mistake comes at inputs of all kinds.
+    """
+    left_out = int(call.options.get("ignore_index", IGNORED))
+    if left_out < 0 or left_out >= task.classes:
+        return left_out if left_out >= 0 else IGNORED
+    inputs, targets = batch
+    tokens = [x for _, x in leaves(inputs) if isinstance(x, Tensor) and isinstance(targets, Tensor)]
+    padded = [x[targets == left_out] for x in tokens if x.shape == targets.shape and not x.is_floating_point()]
+    return left_out if any(len(x) and bool((x == x[0]).all()) for x in padded) else IGNORED
+
+
+def _why_unknown(calls: list[Call], loss: Tensor | None, targets: Any) -> str:
+    """Why nobody knows the chance value of a loss that made these calls; empty where it is known."""
     names = sorted({call.name for call in calls})
-    if len(names) == 1 and names[0] in LOSSES:
-        return LOSSES[names[0]](calls[0], scores)
-    seen = f"it calls {' and '.join(names)}" if names else "it calls none of torch's own"
-    raise TargetError(
-        f"the task can't be read off the loss ({seen}): give task=, a name such as 'classification' or 'regression', "
-        "or babysit.ChanceLoss(value) with the loss of predictions that know nothing"
+    if not names:
+        return "the loss calls none of torch's own"
+    if len(names) > 1 or names[0] not in LOSSES:
+        return f"the loss calls {' and '.join(names)}"
+    if not _is_all(loss, calls):
+        return f"the loss is more than what {names[0]} returns"
+    if not all(_are_from(call, targets) for call in calls):
+        return f"what {names[0]} is given as targets does not come from the batch's"
+    return ""
+
+
+def _is_all(loss: Tensor | None, calls: list[Call]) -> bool:
+    """Whether the loss is made of what these calls returned, and of nothing else that the network gives."""
+    ends = {call.loss.grad_fn for call in calls if isinstance(call.loss, Tensor)} - {None}
+    if loss is None or loss.grad_fn is None or not ends:
+        return True  # nothing can be seen
+    beyond = _behind({loss.grad_fn}, ends)
+    inside = {node for node in _behind(ends) if node.next_functions}  # less the parameters, which a penalty has, too
+    return bool(beyond & ends) and not (beyond - ends) & inside
+
+
+def _behind(begin: set[Any], ends: set[Any] = frozenset()) -> set[Any]:  # type: ignore[assignment]
+    """The nodes of the graph that these were made from, they themselves and the ends among them, up to the ends."""
+    seen: set[Any] = set()
+    waiting = list(begin)
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node not in ends:
+            waiting += [before for before, _ in node.next_functions]
+    return seen
+
+
+def _are_from(call: Call, targets: Any) -> bool:
+    """Whether what a loss was given as targets comes from the batch's: true where that can't be told.
+
+    They have the same values, or rise and fall with them, as scaled, smoothed or logarithmic ones do.
+    """
+    held = [leaf.detach() for _, leaf in leaves(targets) if isinstance(leaf, Tensor)]
+    if not isinstance(call.targets, Tensor) or not held:
+        return True
+    known = torch.cat([leaf.reshape(-1).to(torch.float64) for leaf in held])
+    if not bool(known.isfinite().all()):
+        return True  # missing answers, which programs fill or leave out in many ways
+    mine = call.targets.detach().to(torch.float64)
+    if bool(torch.isin(mine[mine != call.options.get("ignore_index", IGNORED)], known).all()):
+        return True
+    return call.targets.is_floating_point() and any(
+        _follow(mine, leaf) for leaf in held if leaf.numel() == mine.numel()
     )
+
+
+def _follow(mine: Tensor, known: Tensor) -> bool:
+    """Whether each column rises, or falls, with the known one."""
+    width = known.shape[-1] if known.ndim > 1 else 1
+    order = known.reshape(-1, width).to(torch.float64).argsort(dim=0, stable=True)
+    steps = mine.reshape(-1, width).gather(0, order).diff(dim=0)
+    return bool(((steps >= 0).all(dim=0) | (steps <= 0).all(dim=0)).all())
 
 
 def _classification(call: Call, scores: Tensor | None) -> Task:

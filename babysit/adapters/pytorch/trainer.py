@@ -1,6 +1,7 @@
 """PyTorch programs as they are: a module, a loss, an optimizer and loaders."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from babysit.adapters.pytorch.tasks import Call, Watch, task_of
 from babysit.adapters.pytorch.trace import Names, Trace
 from babysit.adapters.pytorch.update import Updates
 from babysit.errors import TargetError
+from babysit.tasks.classification import Classification
 from babysit.tasks.task import Task, task_named
 from babysit.trainer import Batch, ForwardOnly, Output, State, Visit
 
@@ -252,12 +254,17 @@ class PyTorchTrainer:
         if task is not None and not isinstance(task, str) and self._measured.loss is not None:
             return task
         with self._first_batch() as batch:
-            with Watch() as watch:
-                output = self.evaluate(batch)
+            calls, loss, output = self._watched(batch)
             if self._measured.loss is None and self._predicts_the_next(batch, output):
                 self._measured.shifted = self._stepped.shifted = True
         scores = output.scores[:, :-1] if self._measured.shifted and output.scores is not None else output.scores
-        return self._task_told(task, watch.calls, scores)
+        return self._task_told(task, task_of(calls, scores, loss, batch), scores)
+
+    def _watched(self, batch: Batch) -> tuple[list[Call], Tensor, Output]:
+        """The calls of torch's losses in a pass in evaluation mode, and the loss with its graph."""
+        with self._unchanged(training=False), torch.enable_grad(), self._regularization.applied(), Watch() as watch:
+            loss, scores = self._measured(batch)
+        return watch.calls, loss, Output(loss.detach(), 0.0, scores)
 
     def _predicts_the_next(self, batch: Batch, output: Output) -> bool:
         """Whether a model's own loss holds its scores against the labels that follow."""
@@ -274,15 +281,18 @@ class PyTorchTrainer:
         except (IndexError, RuntimeError):  # to which -100 is no label to leave out
             return False
 
-    def _task_told(self, name: Task | str | None, calls: list[Call], scores: Tensor | None) -> Task:
+    def _task_told(self, name: Task | str | None, seen: Task, scores: Tensor | None) -> Task:
         if name is not None and not isinstance(name, str):
             return name
         if name is None:
-            return task_of(calls, scores)
+            return seen
         if scores is None:
             raise TargetError(f"task={name!r}, but the model gives no scores to read it from; give a Task")
         try:
-            return task_named(name, scores)
+            named = task_named(name, scores)
+            if isinstance(named, Classification) and isinstance(seen, Classification):
+                return dataclasses.replace(named, ignored=seen.ignored)
+            return named
         except (ValueError, IndexError) as error:
             raise TargetError(f"task={name!r}, with scores of shape {tuple(scores.shape)}: {error}") from error
 

@@ -81,12 +81,13 @@ def missing_classes(measured: "Measurement", settings: "Settings") -> Iterator[F
     train, val = measured.labelled("train"), measured.labelled("val")
     if train is None or not measured.telling(train):
         return
-    total, fair = sum(train.counts), sum(train.counts) / train.classes
+    counts = {k: count for k, count in enumerate(train.counts) if k != train.ignored}
+    total, fair = sum(counts.values()), sum(counts.values()) / len(counts)
     if fair < 1:
         return  # a handful of examples to try the program with
-    absent = [k for k, count in enumerate(train.counts) if count == 0]
+    absent = [k for k, count in counts.items() if count == 0]
     wanted = [k for k in absent if val is not None and val.counts[k]]
-    if len(absent) == train.classes - 1:
+    if len(absent) == len(counts) - 1:
         label = train.least if train.least == train.most else next(k for k, n in enumerate(train.counts) if n)
         yield missing_classes.error(
             f"each of {total} training labels is {label:g}.",
@@ -98,17 +99,16 @@ def missing_classes(measured: "Measurement", settings: "Settings") -> Iterator[F
         find = missing_classes.error if wanted else missing_classes.warning
         also = f"; the validation split has {some(wanted)}" if wanted else ""
         yield find(
-            f"{total} training labels hold no example of {len(absent)} of {train.classes} classes: "
-            f"{some(absent)}{also}.",
+            f"{total} training labels hold no example of {len(absent)} of {len(counts)} classes: {some(absent)}{also}.",
             where="train targets",
             suggestion="Shuffle ahead of splitting, and give the network as many scores as there are classes.",
             missing=[str(k) for k in absent[:20]],
         )
-    elif fair >= 1 / settings.hardly and min(train.counts) < settings.hardly * fair:
-        rare = [k for k, count in enumerate(train.counts) if count < settings.hardly * fair]
+    elif fair >= 1 / settings.hardly and min(counts.values()) < settings.hardly * fair:
+        rare = [k for k, count in counts.items() if count < settings.hardly * fair]
+        rarest = min(counts, key=counts.__getitem__)
         yield missing_classes.warning(
-            f"of {total} training labels, {min(train.counts)} are of class {train.counts.index(min(train.counts))}; an "
-            f"equal share would be {fair:.0f}.",
+            f"of {total} training labels, {counts[rarest]} are of class {rarest}; an equal share would be {fair:.0f}.",
             where="train targets",
             suggestion="Collect more of them, draw them more often, or weigh them in the loss.",
             rare=[str(k) for k in rare[:20]],

@@ -81,6 +81,7 @@ class Labels:
         least: The smallest label.
         most: The largest.
         marked: Whether those that are no class may mark what the loss leaves out, as -1 and 255 often do.
+        ignored: The class that the loss is known to leave out, as padding; -100, which is none, where there is no such.
     """
 
     split: str
@@ -92,6 +93,7 @@ class Labels:
     least: float
     most: float
     marked: bool = False
+    ignored: int = -100
 
     @property
     def entropy(self) -> float:

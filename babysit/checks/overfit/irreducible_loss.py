@@ -24,7 +24,7 @@ def floor(task: "Task", batch: Batch) -> tuple[float, float]:
     targets = [leaf for _, leaf in arrays.leaves(batch[1])]
     inputs = [leaf for _, leaf in arrays.leaves(batch[0])]
     known = all(is_array_api_obj(leaf) and leaf.ndim for leaf in inputs) and bool(inputs)
-    if task.name == "stated" or not known or len(targets) != 1 or not arrays.are_scores(targets[0]):
+    if task.name in ("stated", "unknown") or not known or len(targets) != 1 or not arrays.are_scores(targets[0]):
         return NOTHING
     truth, seen = targets[0], [arrays.on_host(leaf) for leaf in inputs]
     if task.name == "language-model" or (task.name == "classification" and _are_next_tokens(truth, seen)):
@@ -58,7 +58,7 @@ def _of_texts(task: "Task", tokens: Array, inputs: list[Any]) -> tuple[float, fl
         for x in texts:
             read = _numbered(read * count + _numbered(x[:, t]))
         keys[:, t] = t * count + read
-    scored = np.flatnonzero(rows >= 0)
+    scored = np.flatnonzero((rows >= 0) & (rows != getattr(task, "ignored", -1)))
     if not len(scored):
         return NOTHING
     flat = array_namespace(tokens).reshape(tokens, (-1,))

@@ -33,6 +33,7 @@ class LabelCounts:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        self._ignored = int(getattr(task, "ignored", IGNORED))
         self.classes = 2 if task.name in DECIDING else int(getattr(task, "classes", 0))
         self._counted = task.name in CLASSIFYING or task.name == "binary"
         self._counts = np.zeros(self.classes if self._counted else 0, dtype=np.int64)
@@ -66,7 +67,7 @@ class LabelCounts:
         if self.task.name in DECIDING:
             return np.isfinite(values)
         padding = values < 0 if self.task.name == "language-model" else values == IGNORED
-        return np.isfinite(values) & ~padding
+        return np.isfinite(values) & ~padding & (values != self._ignored)
 
     def _wrong(self, values: Array) -> Array:
         if self.task.name in DECIDING:
@@ -88,6 +89,7 @@ class LabelCounts:
             examples=self._seen,
             outside=self._outside,
             marked=self._marked(),
+            ignored=self._ignored,
             example=self._strange[0] if self._strange else math.nan,
             least=self._least,
             most=self._most,
