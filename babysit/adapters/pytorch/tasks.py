@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babysit.arrays import leaves
+from babysit.errors import TargetError
 from babysit.tasks.classification import IGNORED, Classification, Hinge, LanguageModel
-from babysit.tasks.task import Binary, MultiLabel, Regression, Task, UnknownLoss
+from babysit.tasks.task import Binary, MultiLabel, Regression, Task, UnknownLoss, task_named
 from babysit.trainer import Batch
 
 
@@ -74,6 +75,27 @@ def task_of(calls: list[Call], scores: Tensor | None, loss: Tensor | None, batch
         return UnknownLoss(why)
     task = LOSSES[calls[0].name](calls[0], scores)
     return replace(task, ignored=_padding(calls[0], task, batch)) if isinstance(task, Classification) else task
+
+
+def task_told(stated: Task | str | None, seen: Task, scores: Tensor | None) -> Task:
+    """The task that the program states, by its name or as it is; the one seen in its loss where it states none.
+
+    Raises:
+        TargetError: No task of this name fits the scores.
+    """
+    if stated is None:
+        return seen
+    if not isinstance(stated, str):
+        return stated
+    if scores is None:
+        raise TargetError(f"task={stated!r}, but the model gives no scores to read it from; give a Task")
+    try:
+        named = task_named(stated, scores)
+    except (ValueError, IndexError) as error:
+        raise TargetError(f"task={stated!r}, with scores of shape {tuple(scores.shape)}: {error}") from error
+    if isinstance(named, Classification) and isinstance(seen, Classification):
+        return replace(named, ignored=seen.ignored)
+    return named
 
 
 def _padding(call: Call, task: Classification, batch: Batch) -> int:

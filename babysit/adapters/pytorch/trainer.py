@@ -1,7 +1,6 @@
 """PyTorch programs as they are: a module, a loss, an optimizer and loaders."""
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,12 +17,11 @@ from babysit.adapters.pytorch.program import Loss, Program, is_token_by_token, l
 from babysit.adapters.pytorch.ranks import ProcessGroup, replicas
 from babysit.adapters.pytorch.regularization import Regularization, WithoutDropout, is_dropping
 from babysit.adapters.pytorch.state import everything, require_state_dict
-from babysit.adapters.pytorch.tasks import Call, Watch, task_of
+from babysit.adapters.pytorch.tasks import Call, Watch, task_of, task_told
 from babysit.adapters.pytorch.trace import Names, Trace
 from babysit.adapters.pytorch.update import Updates
 from babysit.errors import TargetError
-from babysit.tasks.classification import Classification
-from babysit.tasks.task import Task, task_named
+from babysit.tasks.task import Task
 from babysit.trainer import Batch, ForwardOnly, Output, State, Visit
 
 
@@ -258,7 +256,7 @@ class PyTorchTrainer:
             if self._measured.loss is None and self._predicts_the_next(batch, output):
                 self._measured.shifted = self._stepped.shifted = True
         scores = output.scores[:, :-1] if self._measured.shifted and output.scores is not None else output.scores
-        return self._task_told(task, task_of(calls, scores, loss, batch), scores)
+        return task_told(task, task_of(calls, scores, loss, batch), scores)
 
     def _watched(self, batch: Batch) -> tuple[list[Call], Tensor, Output]:
         """The calls of torch's losses in a pass in evaluation mode, and the loss with its graph."""
@@ -280,21 +278,6 @@ class PyTorchTrainer:
             return not math.isfinite(self.evaluate((inputs, first_alone)).loss)
         except (IndexError, RuntimeError):  # to which -100 is no label to leave out
             return False
-
-    def _task_told(self, name: Task | str | None, seen: Task, scores: Tensor | None) -> Task:
-        if name is not None and not isinstance(name, str):
-            return name
-        if name is None:
-            return seen
-        if scores is None:
-            raise TargetError(f"task={name!r}, but the model gives no scores to read it from; give a Task")
-        try:
-            named = task_named(name, scores)
-            if isinstance(named, Classification) and isinstance(seen, Classification):
-                return dataclasses.replace(named, ignored=seen.ignored)
-            return named
-        except (ValueError, IndexError) as error:
-            raise TargetError(f"task={name!r}, with scores of shape {tuple(scores.shape)}: {error}") from error
 
     @contextlib.contextmanager
     def _first_batch(self) -> Iterator[Batch]:

@@ -232,7 +232,7 @@ class Surface:
             if name in self.unreached:
                 moved = drawn.standard_normal(tuple(along.shape))
             else:
-                moved = np.sign(arrays.on_host(slope))
+                moved = np.asarray(np.sign(arrays.on_host(slope)))  # of a single number, too
                 level = moved == 0
                 moved[level] = drawn.choice((-1, 1), int(np.count_nonzero(level)))
             along[...] = xp.asarray(moved, dtype=along.dtype, device=device(along))
