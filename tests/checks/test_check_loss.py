@@ -273,6 +273,11 @@ def test_summed_loss(whole, halves, expected):
     assert judged(whole_loss=whole, half_losses=halves) == expected
 
 
+def test_a_sum_of_which_nobody_knows_the_chance_value_is_a_warning():
+    found = judged(task="unknown", chance={}, whole_loss=4.0, half_losses=(2.0, 2.0))
+    assert found == {("summed-loss", "warning")}
+
+
 @pytest.mark.parametrize(
     ("paired", "permuted", "zeroed", "expected"),
     [

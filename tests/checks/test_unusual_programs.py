@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from trainers import TinyTrainer, TracedTrainer
 
 from babysit import Output, Regression, runner, seeds
 from babysit.adapters.numpy import NumpyTrainer
+from babysit.adapters.pytorch import PyTorchTrainer
 from babysit.checks import find_checks
 from babysit.commands.plan import plan
 from babysit.config.file import Config
@@ -242,3 +244,41 @@ def test_labels_that_are_none_are_named(labels, message):
 
 def fit(batch):
     return batch[0], np.clip(batch[1], 0, 2).astype(int)
+
+
+def segmented(dice):
+    """Squares found in noise, by cross-entropy alone or with a Dice loss beside it."""
+    draw = torch.Generator().manual_seed(0)
+    masks = torch.zeros(160, 12, 12, dtype=torch.long)
+    for mask, (row, column) in zip(masks, torch.randint(0, 7, (160, 2), generator=draw).tolist(), strict=True):
+        mask[row : row + 5, column : column + 5] = 1
+    images = masks[:, None] + 0.3 * torch.randn(160, 1, 12, 12, generator=draw)
+    images = images - images.mean()
+
+    def loss(scores, mask):
+        p, t = scores.softmax(1)[:, 1], mask.float()
+        overlap = (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+        return torch.nn.functional.cross_entropy(scores, mask) + (1 - overlap if dice else 0)
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 2, 3, padding=1)
+    )
+    batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, masks), 16, shuffle=True)
+    return PyTorchTrainer(network, loss, torch.optim.Adam(network.parameters(), 1e-2), batches)
+
+
+def test_a_sum_of_two_losses_has_no_chance_value_and_is_judged_by_the_rest():
+    report = report_on(segmented(dice=True))
+    assert not [f.rule for f in report.findings if f.severity in ("error", "warning")]
+    ends = {result.check: (result.status, result.reason) for result in report.results}
+    status, reason = ends["overfit"]
+    assert status == "skipped"
+    assert reason.startswith("the chance loss is not known (the loss is more than what cross_entropy returns), so ")
+    passed = {name for name, (status, _) in ends.items() if status == "passed"}
+    assert {"check-loss", "check-grad", "lr-scan", "train"} <= passed
+
+
+def test_one_of_them_alone_has_one():
+    ends = {result.check: result.status for result in report_on(segmented(dice=False)).results}
+    assert ends["overfit"] == "passed"

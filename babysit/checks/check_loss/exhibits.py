@@ -16,6 +16,8 @@ def exhibits(measured: Measurement, settings: Settings) -> Iterator[Exhibit]:
     yield Fact("first loss, evaluation mode", f"{measured.evaluation_loss:.4g}")
     for reason, value in measured.chance.items():
         yield Fact(f"chance: {reason}", f"{value:.4g}")
+    if measured.task == "unknown":
+        yield Fact("chance loss", "not known; task= or ChanceLoss(value) states it")
     if math.isfinite(measured.excess):
         yield Fact("spread of the scores", f"{measured.spread:.3g}, which may add {measured.excess:.3g}")
     if math.isfinite(measured.score):

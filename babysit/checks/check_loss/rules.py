@@ -117,13 +117,14 @@ def summed_loss(measured: Measurement, settings: Settings) -> Iterator[Finding]:
     What to try: divide loss and gradient by the number of examples.
 
     When it is wrong: some programs sum on purpose, with a learning rate to match; where the other checks find such
-    a program able to learn, this is a warning only.
+    a program able to learn, or nobody knows the loss's chance value, this is a warning only.
 
     References: CS231n, course notes "linear classification": the full loss is an average over the examples.
     """
     total, whole = sum(measured.half_losses), measured.whole_loss
     if math.isfinite(total) and whole != 0 and abs(total - whole) < settings.summed * abs(whole):
-        yield summed_loss.error(
+        find = summed_loss.error if measured.chance or measured.task_problem else summed_loss.warning
+        yield find(
             f"half a batch has the losses {measured.half_losses[0]:.4g} and {measured.half_losses[1]:.4g}, the whole "
             f"batch {whole:.4g}: their sum, not their mean.",
             suggestion="Divide the loss and its gradient by the number of examples.",

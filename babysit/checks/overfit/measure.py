@@ -40,6 +40,13 @@ def measure(bench: "Bench", settings: Settings) -> Measurement:
     batch = bench.subset(examples, most=examples)
     task = bench.task
     aim = aim_for(task, batch, settings.memorized)
+    if math.isnan(aim.constant):
+        why = getattr(task, "why", "")
+        seen = f" ({why})" if why else ""
+        raise Skip(
+            f"the chance loss is not known{seen}, so nobody can say when examples are memorized; give task=, or "
+            "babysit.ChanceLoss(value) with the loss of predictions that know nothing"
+        )
     if not aim.constant > 0:
         raise Skip(f"the chance loss is {aim.constant:g}, so there is no floor to hold the loss against")
     if aim.loss > (1 - settings.memorized) * aim.constant:

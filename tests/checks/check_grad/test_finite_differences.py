@@ -38,6 +38,29 @@ def scalar(loss, gradient, w=0.7, dtype=float):
     )
 
 
+@pytest.mark.parametrize("gradient", [np.cos, lambda w: 0 * w])
+def test_a_parameter_without_an_axis_is_moved_too(gradient):
+    found = slope(Landscape(np.array(0.7), lambda w: 2 + np.sin(w), gradient))
+    assert found.differs(LIMIT, MARGIN) == (gradient is not np.cos)
+
+
+def test_few_entries_with_a_gradient_are_gathered_and_predict_the_same(monkeypatch):
+    """As those of an embedding, of which a batch looks few rows up."""
+    rows = np.zeros(400)
+    rows[[3, 200, 399]] = (0.4, -0.7, 1.1)
+
+    def loss(w):
+        return 2 + np.sin(w[rows != 0]).sum()
+
+    made = [Landscape(rows.copy(), loss, lambda w: np.where(rows != 0, np.cos(w), 0.0)) for _ in range(2)]
+    whole = slopes(made[0], entries=4)
+    monkeypatch.setattr("babysit.arrays.PIECE", 100)
+    gathered = slopes(made[1], entries=4)
+    assert [found.place for found in gathered] == [found.place for found in whole]
+    assert [found.numeric for found in gathered] == pytest.approx([found.numeric for found in whole], rel=1e-9)
+    assert not any(found.differs(LIMIT, MARGIN) for found in gathered)
+
+
 SMOOTH = [
     ("sine", lambda w: 2 + np.sin(w), np.cos),
     ("exponential", np.exp, np.exp),
