@@ -57,7 +57,11 @@ def _memorized(findings: list[Finding], measurements: Mapping[str, Any]) -> dict
 
 
 def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[str, Excuse]:
-    """A run at the user's own rate that learns: longer than a scan's short ones, it shows that there is a rate."""
+    """A run at the user's own rate that learns: longer than a scan's short ones, it shows that there is a rate.
+
+    Where nobody knows the loss's chance value, its fall may be had without the inputs: that is no answer to a scan that
+    saw just this. But nothing can show there that 20 examples are memorized, so it speaks for units that are spared.
+    """
     train = measurements.get("train")
     if train is None:
         return {}
@@ -69,7 +73,12 @@ def _trains(findings: list[Finding], measurements: Mapping[str, Any]) -> dict[st
     if not clear and "overfitting-gap" not in errors:  # which speaks of a training loss that fell
         return {}
     note = f" Yet {len(train.run.losses)} updates at yours take it from {course.start:.4g} to {course.end:.4g}."
-    return {"no-usable-learning-rate": Excuse(Severity.INFO, note)}
+    if math.isfinite(train.train.loss):
+        return {"no-usable-learning-rate": Excuse(Severity.INFO, note)}
+    spared = {"killed-by-learning-rate": Excuse(Severity.WARNING, note)}
+    scan = measurements.get("lr-scan")
+    blind = scan is not None and scan.exchange is not None
+    return spared if blind else spared | {"no-usable-learning-rate": Excuse(Severity.INFO, note)}
 
 
 def _scaled_inside(measurements: Mapping[str, Any]) -> dict[str, Excuse]:

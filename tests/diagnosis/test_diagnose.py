@@ -26,8 +26,13 @@ def overfit(outcome, *cures, others=True, treated=()):
     return {"overfit": SimpleNamespace(own=own, attempts=attempts, cures=cured, examples=20, treated=treated)}
 
 
-def run(*losses, treated=()):
-    return {"train": SimpleNamespace(run=SimpleNamespace(losses=losses), treated=treated)}
+def run(*losses, treated=(), chance=1.0):
+    watched = SimpleNamespace(losses=losses)
+    return {"train": SimpleNamespace(run=watched, treated=treated, train=SimpleNamespace(loss=chance))}
+
+
+def scan(exchange):
+    return {"lr-scan": SimpleNamespace(exchange=exchange)}
 
 
 def step_down(end, start=1.0, swing=0.0):
@@ -335,6 +340,27 @@ def test_a_run_that_learns_shows_that_there_is_a_learning_rate(losses, expected)
 def test_the_run_is_told():
     (found,) = diagnose(run(*step_down(0.25)), [finding(NO_RATE)])
     assert found.message == f"{NO_RATE} was seen. Yet 300 updates at yours take it from 1 to 0.25."
+
+
+KILLED = "killed-by-learning-rate"
+NEVER_LOOKED, LOOKED = scan(None), scan(SimpleNamespace(loss=1.0, exchanged=1.0))
+
+
+@pytest.mark.parametrize(
+    ("chance", "scanned", "rate", "units"),
+    [
+        (1.0, LOOKED, I, E),  # fell below what is had without the inputs, as `train` sees
+        (1.0, NEVER_LOOKED, I, E),
+        (float("nan"), LOOKED, E, W),
+        (float("nan"), NEVER_LOOKED, I, W),
+        (float("nan"), {}, I, W),
+    ],
+)
+def test_a_fall_of_a_loss_whose_chance_value_nobody_knows_may_be_had_without_inputs(chance, scanned, rate, units):
+    found = run(*step_down(0.25), chance=chance) | scanned
+    assert (severity(found, NO_RATE), severity(found, KILLED)) == (rate, units)
+    still = run(*step_down(0.9), chance=chance) | scanned
+    assert (severity(still, NO_RATE), severity(still, KILLED)) == (E, E)
 
 
 @pytest.mark.parametrize("failure", ["loss-not-falling", "loss-diverges", "loss-metric-disagree"])
