@@ -1,6 +1,6 @@
 """The task that a program's own loss states, seen as it calls torch's loss functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,14 +24,14 @@ class Call:
         given: What it was given first: the scores as the loss wants them.
         targets: What it was given beside them.
         options: Its keyword arguments.
-        loss: What it returned, with its graph.
+        end: The node of the graph that it returned, as it was then: `loss += more` puts another in its place.
     """
 
     name: str
     given: Tensor
     options: Mapping[str, Any]
     targets: Any = None
-    loss: Any = None
+    end: Any = None
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Watch(TorchFunctionMode):
         if name in LOSSES or (name.endswith(("_loss", "_div")) and getattr(torch.nn.functional, name, None) is func):
             given = args[0] if args else options["input"]
             targets = args[1] if len(args) > 1 else options.get("target")
-            self.calls.append(Call(name, given.detach(), options, targets, found))
+            self.calls.append(Call(name, given.detach(), options, targets, getattr(found, "grad_fn", None)))
         return found
 
 
@@ -104,8 +104,8 @@ def _padding(call: Call, task: Classification, batch: Batch) -> int:
     A class that is left out by mistake comes at inputs of all kinds.
     """
     left_out = int(call.options.get("ignore_index", IGNORED))
-    if left_out < 0 or left_out >= task.classes:
-        return left_out if left_out >= 0 else IGNORED
+    if not 0 <= left_out < task.classes:
+        return left_out if left_out >= task.classes else IGNORED  # which all negative labels are like
     inputs, targets = batch
     tokens = [x for _, x in leaves(inputs) if isinstance(x, Tensor) and isinstance(targets, Tensor)]
     padded = [x[targets == left_out] for x in tokens if x.shape == targets.shape and not x.is_floating_point()]
@@ -128,7 +128,7 @@ def _why_unknown(calls: list[Call], loss: Tensor | None, targets: Any) -> str:
 
 def _is_all(loss: Tensor | None, calls: list[Call]) -> bool:
     """Whether the loss is made of what these calls returned, and of nothing else that the network gives."""
-    ends = {call.loss.grad_fn for call in calls if isinstance(call.loss, Tensor)} - {None}
+    ends = {call.end for call in calls} - {None}
     if loss is None or loss.grad_fn is None or not ends:
         return True  # nothing can be seen
     beyond = _behind({loss.grad_fn}, ends)
@@ -136,7 +136,7 @@ def _is_all(loss: Tensor | None, calls: list[Call]) -> bool:
     return bool(beyond & ends) and not (beyond - ends) & inside
 
 
-def _behind(begin: set[Any], ends: set[Any] = frozenset()) -> set[Any]:  # type: ignore[assignment]
+def _behind(begin: Collection[Any], ends: Collection[Any] = ()) -> set[Any]:
     """The nodes of the graph that these were made from, they themselves and the ends among them, up to the ends."""
     seen: set[Any] = set()
     waiting = list(begin)
